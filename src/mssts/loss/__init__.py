@@ -1,0 +1,1 @@
+"""What is minimised in training: matcher, criterion, adversarial game."""

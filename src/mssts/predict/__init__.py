@@ -1,0 +1,1 @@
+"""From a video file to tracks: reading, windows, linking, writing. Never imports loss or train."""

@@ -1,0 +1,1 @@
+"""Commands beside the main verbs: weight conversion, benchmark, golden checks, demo."""
