@@ -1,0 +1,68 @@
+"""Image features at strides 8, 16 and 32 from any timm backbone.
+
+Paper: section 4.1 (ResNet-50, ResNet-101, Swin-L; conv3 to conv5).
+"""
+
+import timm
+import torch.nn.functional as F
+from jaxtyping import Float
+from timm.utils.model import freeze_batch_norm_2d
+from torch import Tensor, nn
+
+from mssts.config import ModelConfig
+from mssts.errors import BadInputError
+
+STRIDES = (8, 16, 32)
+# What the official code keeps at its ImageNet values: everything before stride 8 of a ResNet.
+FROZEN_PREFIXES = ("conv1.", "bn1.", "layer1.")
+
+
+class Backbone(nn.Module):
+    """A timm feature extractor with names and behaviour independent of the family.
+
+    Attributes:
+        channels: Channels of the three feature maps.
+    """
+
+    def __init__(self, config: ModelConfig, pretrained: bool = False) -> None:
+        super().__init__()
+        self.net = _create(config.backbone, pretrained)
+        self.channels: list[int] = self.net.feature_info.channels()
+        self.channels_last = str(getattr(self.net, "output_fmt", "NCHW")).endswith("NHWC")
+        is_swin = config.backbone.startswith("swin")
+        self.multiple = 4 if is_swin else 1
+        # As a detection backbone, Swin normalises each of its outputs; timm's feature extractor leaves that out.
+        self.output_norms = nn.ModuleList(nn.LayerNorm(channel) for channel in self.channels if is_swin)
+        if config.freeze_batch_norm:
+            self.net = freeze_batch_norm_2d(self.net)
+            for name, parameter in self.net.named_parameters():
+                if name.startswith(FROZEN_PREFIXES):
+                    parameter.requires_grad_(False)
+
+    def forward(self, frames: Float[Tensor, "M 3 H W"]) -> list[Float[Tensor, "M _c _h _w"]]:
+        """Compute the three feature maps of M frames, of size ceil(H / stride) each."""
+        height, width = frames.shape[-2:]
+        if height % self.multiple or width % self.multiple:
+            frames = F.pad(frames, (0, -width % self.multiple, 0, -height % self.multiple))
+        features = self.net(frames)
+        if self.output_norms:
+            features = [norm(x) for norm, x in zip(self.output_norms, features, strict=True)]
+        return [x.permute(0, 3, 1, 2) for x in features] if self.channels_last else features
+
+
+def _create(name: str, pretrained: bool) -> nn.Module:
+    """Build the timm model that returns the three strides.
+
+    Raises:
+        BadInputError: timm does not know the name, or the model has no features at strides 8, 16 and 32.
+    """
+    options = {"strict_img_size": False} if name.startswith("swin") else {}
+    try:
+        probe = timm.create_model(name, features_only=True, pretrained=False, **options)
+        reductions = probe.feature_info.reduction()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+        indices = tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in STRIDES)
+        return timm.create_model(name, features_only=True, pretrained=pretrained, out_indices=indices, **options)
+    except (RuntimeError, ValueError) as error:
+        raise BadInputError(
+            f"backbone '{name}': not a timm model with features at strides 8, 16, 32 ({error})"
+        ) from error

@@ -1,0 +1,102 @@
+"""Multi-scale deformable attention: each query looks at a few points around its reference, on every level.
+
+Zhu et al., Deformable DETR (ICLR 2021); the paper's section 2 builds on it. This file is the plain PyTorch form.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mssts.model.pyramid import SpatialShapes
+
+
+def sample_deformable(
+    values: Float[Tensor, "M S heads d"],
+    spatial_shapes: SpatialShapes,
+    locations: Float[Tensor, "M Q heads L P 2"],
+    weights: Float[Tensor, "M Q heads L P"],
+) -> Float[Tensor, "M Q heads*d"]:
+    """Sum bilinear samples of the values, weighted; zeros outside the map.
+
+    Args:
+        values: Tokens of all levels of M frames, split into heads.
+        spatial_shapes: Height and width of each level.
+        locations: Sampling points (x, y) in 0..1 of the padded map.
+        weights: Attention weights, summing to 1 over levels and points.
+    """
+    num_frames, num_queries, num_heads, _, num_points, _ = locations.shape
+    grids = locations * 2 - 1
+    output = values.new_zeros(num_frames * num_heads, values.shape[-1], num_queries)
+    levels = values.split([height * width for height, width in spatial_shapes], dim=1)
+    for index, (level, (height, width)) in enumerate(zip(levels, spatial_shapes, strict=True)):
+        level_map = level.permute(0, 2, 3, 1).reshape(-1, values.shape[-1], height, width)
+        grid = grids[:, :, :, index].transpose(1, 2).reshape(-1, num_queries, num_points, 2)
+        samples = F.grid_sample(level_map, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        weight = weights[:, :, :, index].transpose(1, 2).reshape(-1, 1, num_queries, num_points)
+        output = output + (samples * weight).sum(-1)
+    return output.unflatten(0, (num_frames, num_heads)).permute(0, 3, 1, 2).flatten(2)
+
+
+class DeformableSampling(nn.Module):
+    """Deformable attention up to, and without, the output projection.
+
+    The decoder projects the same samples twice (for the box queries and for the instance queries), so the
+    projection is the caller's.
+    """
+
+    def __init__(self, hidden_dim: int, num_heads: int, num_levels: int, num_points: int) -> None:
+        super().__init__()
+        self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
+        self.sampling_offsets = nn.Linear(hidden_dim, num_heads * num_levels * num_points * 2)
+        self.attention_weights = nn.Linear(hidden_dim, num_heads * num_levels * num_points)
+        self.value_proj = nn.Linear(hidden_dim, hidden_dim)
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        """Start with points on a star around the reference, point p at distance p + 1, and equal weights."""
+        nn.init.zeros_(self.sampling_offsets.weight)
+        angle = torch.arange(self.num_heads, dtype=torch.float32) * (2 * math.pi / self.num_heads)
+        direction = torch.stack((angle.cos(), angle.sin()), -1)
+        direction = direction / direction.abs().amax(-1, keepdim=True)
+        distance = torch.arange(1, self.num_points + 1, dtype=torch.float32)
+        offsets = direction[:, None, None, :] * distance[None, None, :, None]
+        with torch.no_grad():
+            self.sampling_offsets.bias.copy_(offsets.expand(-1, self.num_levels, -1, -1).flatten())
+        nn.init.zeros_(self.attention_weights.weight)
+        nn.init.zeros_(self.attention_weights.bias)
+        nn.init.xavier_uniform_(self.value_proj.weight)
+        nn.init.zeros_(self.value_proj.bias)
+
+    def forward(
+        self,
+        query: Float[Tensor, "M Q C"],
+        reference: Float[Tensor, "M Q L _coordinates"],
+        tokens: Float[Tensor, "M S C"],
+        spatial_shapes: SpatialShapes,
+        padding_mask: Bool[Tensor, "M S"] | None,
+    ) -> Float[Tensor, "M Q C"]:
+        """Sample the tokens around each query's reference point (x, y) or box (cxcywh), in 0..1 of the padded map."""
+        values = self.value_proj(tokens)
+        if padding_mask is not None:
+            values = values.masked_fill(padding_mask[..., None], 0.0)
+        values = values.unflatten(-1, (self.num_heads, -1))
+        split = (self.num_heads, self.num_levels, self.num_points)
+        weights = self.attention_weights(query).unflatten(-1, (self.num_heads, -1)).softmax(-1)
+        offsets = self.sampling_offsets(query).unflatten(-1, (*split, 2))
+        locations = self._locations(reference[:, :, None, :, None], offsets, spatial_shapes)
+        return sample_deformable(values, spatial_shapes, locations, weights.unflatten(-1, split[1:]))
+
+    def _locations(
+        self,
+        reference: Float[Tensor, "M Q 1 L 1 _coordinates"],
+        offsets: Float[Tensor, "M Q heads L P 2"],
+        spatial_shapes: SpatialShapes,
+    ) -> Float[Tensor, "M Q heads L P 2"]:
+        """Place the points: offsets are pixels of the level around a point, shares of half the box around a box."""
+        if reference.shape[-1] == 2:
+            size = offsets.new_tensor([(width, height) for height, width in spatial_shapes])
+            return reference + offsets / size[:, None]
+        return reference[..., :2] + offsets / self.num_points * reference[..., 2:] * 0.5

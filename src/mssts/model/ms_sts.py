@@ -1,0 +1,166 @@
+"""Multi-scale spatio-temporal split (MS-STS) attention, the paper's main contribution.
+
+Paper: section 3.2, Fig. 2(b)-(d). An intra-scale block attends over the frames of a clip at each position (Eqs. 1-2);
+an inter-scale block joins each level with its coarser neighbour and attends over all positions and frames
+(Eqs. 3-5). As in the equations, queries, keys and values have no biases and no output projection follows.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mssts.config import MsStsConfig
+from mssts.model.pyramid import SpatialShapes
+
+
+class Mlp(nn.Sequential):
+    """The two-layer perceptron of Eqs. 1 and 4."""
+
+    def __init__(self, dim: int, hidden_dim: int, dropout: float) -> None:
+        super().__init__(
+            nn.Linear(dim, hidden_dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden_dim, dim), nn.Dropout(dropout)
+        )
+
+
+class SelfAttention(nn.Module):
+    """Scaled dot-product self-attention over the last-but-one axis (Eqs. 2 and 5).
+
+    The matrix of all pairs is never stored when PyTorch has a fused kernel, as it does on CPU and CUDA.
+    """
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(dim, dim, bias=False)
+        self.key = nn.Linear(dim, dim, bias=False)
+        self.value = nn.Linear(dim, dim, bias=False)
+
+    def forward(
+        self,
+        sequence: Float[Tensor, "G n C"],
+        position: Float[Tensor, "#G n C"] | None,
+        padding_mask: Bool[Tensor, "G n"] | None = None,
+    ) -> Float[Tensor, "G n C"]:
+        """Attend within each of G sequences; the position joins queries and keys, padded tokens are not attended to."""
+        located = sequence if position is None else sequence + position
+        query, key, value = (
+            projected.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
+            for projected in (self.query(located), self.key(located), self.value(sequence))
+        )
+        attend = None if padding_mask is None else ~padding_mask[:, None, None, :]
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=attend).transpose(-3, -2).flatten(-2)
+
+
+class IntraScaleTemporalAttention(nn.Module):
+    """Attend over the frames at each position of each level (paper: Eqs. 1 and 2, Fig. 2(c))."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = SelfAttention(dim, num_heads)
+        self.dropout = nn.Dropout(dropout)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, round(dim * mlp_ratio), dropout)
+
+    def forward(
+        self,
+        z: Float[Tensor, "B T S C"],
+        position: Float[Tensor, "#B T S C"] | None,
+        padding_mask: Bool[Tensor, "B S"] | None,
+    ) -> Float[Tensor, "B T S C"]:
+        """Enrich the tokens across frames; positions do not mix, so padding only has to be silenced (0)."""
+        batch = z.shape[0]
+        sequence = z.transpose(1, 2)
+        if position is not None:
+            position = position.expand(batch, -1, -1, -1).transpose(1, 2).flatten(0, 1)
+        attended = self.attention(self.attention_norm(sequence).flatten(0, 1), position).unflatten(0, (batch, -1))
+        y = self.dropout(attended) + sequence
+        enriched = (self.mlp(self.mlp_norm(y)) + y).transpose(1, 2)
+        return enriched if padding_mask is None else enriched.masked_fill(padding_mask[:, None, :, None], 0.0)
+
+
+class InterScaleTemporalAttention(nn.Module):
+    """Join a level with its coarser neighbour, then attend over all positions and frames (Eqs. 3-5, Fig. 2(d))."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
+        super().__init__()
+        self.project = nn.Linear(2 * dim, dim, bias=False)
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = SelfAttention(dim, num_heads)
+        self.dropout = nn.Dropout(dropout)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, round(dim * mlp_ratio), dropout)
+
+    def forward(
+        self,
+        fine: Float[Tensor, "B T S C"],
+        coarse: Float[Tensor, "B T Sc C"],
+        fine_shape: tuple[int, int],
+        coarse_shape: tuple[int, int],
+        position: Float[Tensor, "#B T S C"] | None,
+        padding_mask: Bool[Tensor, "B S"] | None,
+    ) -> Float[Tensor, "B T S C"]:
+        """Enrich the finer level; the coarser one is brought to the finer one's true size, which may be odd."""
+        batch, num_frames, num_positions, _ = fine.shape
+        h = self._join(fine, coarse, fine_shape, coarse_shape).flatten(1, 2)
+        if position is not None:
+            position = position.flatten(1, 2)
+        if padding_mask is not None:
+            padding_mask = padding_mask[:, None].expand(-1, num_frames, -1).flatten(1, 2)
+        y = self.dropout(self.attention(self.attention_norm(h), position, padding_mask)) + h
+        enriched = self.mlp(self.mlp_norm(y)) + y
+        if padding_mask is not None:
+            enriched = enriched.masked_fill(padding_mask[..., None], 0.0)
+        return enriched.view(batch, num_frames, num_positions, -1)
+
+    def _join(
+        self,
+        fine: Float[Tensor, "B T S C"],
+        coarse: Float[Tensor, "B T Sc C"],
+        fine_shape: tuple[int, int],
+        coarse_shape: tuple[int, int],
+    ) -> Float[Tensor, "B T S C"]:
+        """W_p(CONCAT(Z, UPSAMPLE(Z'))) (Eq. 3), as W_a Z + UPSAMPLE(W_b Z'): the same, at a third of the cost."""
+        weight_fine, weight_coarse = self.project.weight.chunk(2, dim=1)
+        small = F.linear(coarse, weight_coarse).flatten(0, 1).transpose(1, 2).unflatten(2, coarse_shape)
+        large = F.interpolate(small, size=fine_shape, mode="bilinear", align_corners=False)
+        return F.linear(fine, weight_fine) + large.flatten(2).transpose(1, 2).view_as(fine)
+
+
+class MsStsAttention(nn.Module):
+    """The split attention module: intra-scale on every level, then inter-scale from each level to the next coarser.
+
+    Paper: leaves open whether weights are shared; ours are shared over levels and own to each encoder layer, because
+    the paper calls the model size comparable to the baseline's.
+    """
+
+    def __init__(self, dim: int, num_levels: int, dropout: float, config: MsStsConfig) -> None:
+        super().__init__()
+        self.joint_levels = range(num_levels - 1) if config.joint_levels is None else config.joint_levels
+        self.intra = IntraScaleTemporalAttention(dim, config.num_heads, config.mlp_ratio, dropout)
+        self.inter = InterScaleTemporalAttention(dim, config.num_heads, config.mlp_ratio, dropout)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "B T S C"],
+        spatial_shapes: SpatialShapes,
+        position: Float[Tensor, "#B T S C"] | None,
+        padding_mask: Bool[Tensor, "B S"] | None,
+    ) -> Float[Tensor, "B T S C"]:
+        """Return the enriched tokens of all levels; the coarsest level has no neighbour and stays intra-scale."""
+        sizes = [height * width for height, width in spatial_shapes]
+        intra = self.intra(tokens, position, padding_mask).split(sizes, dim=2)
+        positions = [None] * len(sizes) if position is None else position.split(sizes, dim=2)
+        masks = [None] * len(sizes) if padding_mask is None else padding_mask.split(sizes, dim=1)
+        enriched = list(intra)
+        for level in self.joint_levels:
+            enriched[level] = self.inter(
+                intra[level],
+                intra[level + 1],
+                spatial_shapes[level],
+                spatial_shapes[level + 1],
+                positions[level],
+                masks[level],
+            )
+        return torch.cat(enriched, dim=2)
