@@ -4,16 +4,8 @@ from collections.abc import Sequence
 
 from mssts.config import Category
 
-YOUTUBE_VIS_2019 = (
-    "person giant_panda lizard parrot skateboard sedan ape dog snake monkey hand rabbit duck cat cow fish train horse "
-    "turtle bear motorbike giraffe leopard fox deer owl surfboard airplane truck zebra tiger elephant snowboard boat "
-    "shark mouse frog eagle earless_seal tennis_racket"
-).split()
-YOUTUBE_VIS_2021 = (
-    "airplane bear bird boat car cat cow deer dog duck earless_seal elephant fish flying_disc fox frog giant_panda "
-    "giraffe horse leopard lizard monkey motorbike mouse parrot person rabbit shark skateboard snake snowboard squirrel "
-    "surfboard tennis_racket tiger train truck turtle whale zebra"
-).split()
+YOUTUBE_VIS_2019 = ["person", "giant_panda", "lizard", "parrot", "skateboard", "sedan", "ape", "dog", "snake", "monkey", "hand", "rabbit", "duck", "cat", "cow", "fish", "train", "horse", "turtle", "bear", "motorbike", "giraffe", "leopard", "fox", "deer", "owl", "surfboard", "airplane", "truck", "zebra", "tiger", "elephant", "snowboard", "boat", "shark", "mouse", "frog", "eagle", "earless_seal", "tennis_racket"]
+YOUTUBE_VIS_2021 = ["airplane", "bear", "bird", "boat", "car", "cat", "cow", "deer", "dog", "duck", "earless_seal", "elephant", "fish", "flying_disc", "fox", "frog", "giant_panda", "giraffe", "horse", "leopard", "lizard", "monkey", "motorbike", "mouse", "parrot", "person", "rabbit", "shark", "skateboard", "snake", "snowboard", "squirrel", "surfboard", "tennis_racket", "tiger", "train", "truck", "turtle", "whale", "zebra"]
 NAMED_LISTS = {"ytvis2019": YOUTUBE_VIS_2019, "ytvis2021": YOUTUBE_VIS_2021}
 
 

@@ -1,0 +1,172 @@
+"""The Python interface: `mssts.load("tiny").predict("street.mp4")`."""
+
+import tempfile
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, overload
+
+import torch
+
+from mssts.assets import asset_path
+from mssts.checkpoint import FILE_NAME, load_model
+from mssts.errors import BadInputError, CheckpointError, PartialInputError
+from mssts.model.vis import VisModel
+from mssts.predict.job import near_online_job, offline_job
+from mssts.predict.result import VideoResult
+from mssts.predict.settings import PredictSettings
+from mssts.predict.track_store import TrackStore
+from mssts.predict.video import open_source
+from mssts.types import FrameResult
+
+Mode = Literal["near-online", "offline"]
+DEFAULT_CONFIDENCE = 0.3
+BUNDLED = ("tiny",)
+
+
+def load(name: str | Path, device: str = "auto") -> "Segmenter":
+    """Load a model.
+
+    Args:
+        name: A bundled model (`tiny`), a model file or its folder, or the id of a model on the Hugging Face hub.
+        device: Such as `cpu` or `cuda:0`; `auto` takes a GPU if there is one.
+
+    Raises:
+        CheckpointError: There is no such model, or it cannot be read.
+    """
+    return Segmenter(load_model(find_checkpoint(name))).to(device)
+
+
+def find_checkpoint(name: str | Path) -> Path:
+    """Where a model's file is; local paths come before the hub, which is asked only for ids such as `user/model`.
+
+    Raises:
+        CheckpointError: There is no such model.
+    """
+    if str(name) in BUNDLED:
+        return asset_path(f"{name}.safetensors")
+    path = Path(name)
+    if path.exists():
+        return path
+    if str(name).count("/") != 1 or path.suffix:
+        raise CheckpointError(
+            f"{name}: no such checkpoint file, and not one of the bundled models ({', '.join(BUNDLED)})"
+        )
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(str(name), FILE_NAME))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{name}: neither a local file nor a model that the hub gives ({reason})") from error
+
+
+def pick_device(name: str) -> torch.device:
+    """The named device; `auto` is a GPU if there is one.
+
+    Raises:
+        BadInputError: The name is none, or this machine has no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BadInputError(f"device '{name}': not usable here ({str(error).splitlines()[0]})") from error
+    return device
+
+
+class Segmenter:
+    """A model that is ready to segment and track the objects of a video.
+
+    Attributes:
+        model: The network.
+        names: Name per class slot.
+    """
+
+    def __init__(self, model: VisModel) -> None:
+        self.model = model.eval()
+        config = model.config
+        self.names = [f"class {slot}" for slot in range(config.num_class_slots)]
+        for category in config.categories:
+            self.names[category.slot] = category.name
+
+    def to(self, device: str) -> "Segmenter":
+        """Move the model to a device; `auto` takes a GPU if there is one."""
+        self.model.to(pick_device(device))
+        return self
+
+    def settings(
+        self,
+        *,
+        confidence: float = DEFAULT_CONFIDENCE,
+        window: int | None = None,
+        overlap: int | None = None,
+        short_side: int | None = None,
+    ) -> PredictSettings:
+        """Fill in what the user leaves open: the model's own clip length and input size, two frames of overlap."""
+        window = window or self.model.config.num_frames
+        overlap = min(2, window - 1) if overlap is None else overlap
+        return PredictSettings(confidence, window, overlap, short_side or self.model.config.short_side)
+
+    @overload
+    def predict(
+        self, source: str | Path | int, *, stream: Literal[False] = False, mode: Mode = "near-online", **options: float
+    ) -> VideoResult: ...
+    @overload
+    def predict(
+        self, source: str | Path | int, *, stream: Literal[True], mode: Mode = "near-online", **options: float
+    ) -> Iterator[FrameResult]: ...
+    def predict(
+        self, source: str | Path | int, *, stream: bool = False, mode: Mode = "near-online", **options: float
+    ) -> VideoResult | Iterator[FrameResult]:
+        """Segment and track everything the model knows in a video.
+
+        Args:
+            source: A video file, a folder of frames, a glob pattern, or a webcam's index.
+            stream: Yield a `FrameResult` per frame as soon as its window is done, instead of one result at the end.
+            mode: `near-online` works in linked windows, with memory that does not grow; `offline` is the official
+                protocol, which decodes the whole video at once.
+            options: Fields of `PredictSettings`: confidence, window, overlap, short_side.
+
+        Returns:
+            A `VideoResult`; if the source broke off, its `incomplete` says why. With `stream`, an iterator, which
+            raises the `PartialInputError` after the last good frame.
+
+        Raises:
+            BadInputError: The source cannot be read at all.
+        """
+        with open_source(source) as video:
+            header = {"source": str(source), "width": video.width, "height": video.height}
+        folder = tempfile.TemporaryDirectory(prefix="mssts-")
+        store = TrackStore.create(Path(folder.name) / "tracks.sqlite", header)
+        job = near_online_job if mode == "near-online" else offline_job
+        results = job(self.model, source, self.settings(**options), store)  # pyright: ignore[reportArgumentType]
+        if stream:
+            return _clean_after(results, store, folder)
+        video = VideoResult(source, store, self.names, self.model.config.categories)
+        weakref.finalize(video, _clean, store, folder)
+        try:
+            for _ in results:
+                pass
+        except PartialInputError as error:
+            video.incomplete = error
+        return video
+
+
+def _clean_after(
+    results: Iterator[FrameResult], store: TrackStore, folder: tempfile.TemporaryDirectory
+) -> Iterator[FrameResult]:
+    """Pass on a stream; remove its store at the end, also if the user stops early."""
+    try:
+        yield from results
+    finally:
+        _clean(store, folder)
+
+
+def _clean(store: TrackStore, folder: tempfile.TemporaryDirectory) -> None:
+    """Close and remove a temporary track store."""
+    store.close()
+    folder.cleanup()

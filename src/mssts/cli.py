@@ -1,0 +1,199 @@
+"""The command line: verbs only. Torch is imported after the arguments are parsed, so that `--help` answers at once."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mssts import __version__
+from mssts.errors import MsstsError, PartialInputError, ResourceError
+
+EPILOG = """\
+examples:
+  mssts demo                                     the bundled model on the bundled clip
+  mssts predict street.mp4 --out runs/street     overlay video and tracks of your own video
+  mssts predict frames/ --save json,masks        a folder of pictures; results and mask PNGs
+  mssts convert seqformer_r50.pth models/r50     official weights to this project's format
+exit codes: 0 done, 2 usage, 3 bad input, 4 partial output, 5 disk or memory, 6 checkpoint refused
+"""
+OUTPUTS = ("video", "json", "masks")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; every error that a user can cause becomes one line on stderr and an exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except MsstsError as error:
+        return _fail(options, error, error.exit_code)
+    except MemoryError as error:
+        return _fail(options, error, ResourceError.exit_code)
+    except KeyboardInterrupt:
+        print("mssts: stopped", file=sys.stderr)
+        return PartialInputError.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _fail(options: argparse.Namespace, error: BaseException, code: int) -> int:
+    """Print the error as one line, or as a traceback with --debug."""
+    if options.debug:
+        raise error
+    print(f"mssts: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The verbs and their options."""
+    parser = argparse.ArgumentParser(
+        prog="mssts",
+        description="Video instance segmentation: detect, segment and track every object of known categories.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mssts {__version__}")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    _add_demo(verbs)
+    _add_predict(verbs)
+    _add_convert(verbs)
+    _add_benchmark(verbs)
+    _add_info(verbs)
+    return parser
+
+
+def _add_verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    help_text: str,
+) -> argparse.ArgumentParser:
+    """A verb with the options that all have."""
+    verb = verbs.add_parser(name, help=help_text, description=help_text)
+    verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _add_demo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _add_verb(verbs, "demo", _demo, "Run the bundled model on the bundled clip; no download.")
+    verb.add_argument("--out", type=Path, default=Path("runs/demo"), help="run folder (default: %(default)s)")
+
+
+def _add_predict(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _add_verb(verbs, "predict", _predict, "Segment and track the objects of a video.")
+    verb.add_argument("source", metavar="SOURCE", help="video file, folder of frames, glob pattern, or webcam index")
+    verb.add_argument("--model", default="tiny", help="bundled name, file, folder or hub id (default: %(default)s)")
+    verb.add_argument("--out", type=Path, help="run folder (default: runs/ and the source's name)")
+    verb.add_argument("--conf", type=_share, default=None, help="least score of an instance, 0..1 (default: 0.3)")
+    verb.add_argument("--save", type=_outputs, default=["video", "json"], help="comma list of video, json, masks")
+    verb.add_argument(
+        "--mode", choices=("near-online", "offline"), default="near-online", help="(default: %(default)s)"
+    )
+    verb.add_argument("--window", type=_positive, help="frames per window (default: the model's)")
+    verb.add_argument("--overlap", type=_natural, help="frames that windows share (default: 2)")
+    verb.add_argument("--short-side", type=_positive, help="resize the shorter side to this (default: the model's)")
+    verb.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: %(default)s)")
+    verb.add_argument("--overwrite", action="store_true", help="replace the outputs of an earlier run")
+    verb.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    verb.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
+
+
+def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    help_text = "Convert official SeqFormer, MS-STS VIS or Deformable DETR weights."
+    verb = _add_verb(verbs, "convert", _convert, help_text)
+    verb.add_argument("official", metavar="OFFICIAL.pth", type=Path)
+    verb.add_argument("out", metavar="OUT", type=Path, help="folder for model.safetensors")
+    verb.add_argument("--categories", help="what the class slots mean: ytvis2019, ytvis2021, or an annotation file")
+    verb.add_argument("--preset", help="make this model instead of the baseline; its new parts start as no change")
+
+
+def _add_benchmark(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _add_verb(verbs, "benchmark", _benchmark, "Measure time by part, peak memory and share of the machine.")
+    verb.add_argument("--preset", default="baseline-r50", help="(default: %(default)s)")
+    verb.add_argument("--size", type=_size, default=(360, 640), metavar="HxW", help="(default: 360x640)")
+    verb.add_argument("--frames", type=_positive, default=5, help="frames per clip (default: %(default)s)")
+    verb.add_argument("--repeat", type=_positive, default=3, help="runs; the median counts (default: %(default)s)")
+    verb.add_argument("--device", default="auto", help="cpu, cuda, … (default: %(default)s)")
+    verb.add_argument("--json", type=Path, help="also write the numbers here")
+
+
+def _add_info(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _add_verb(verbs, "info", _info, "Show versions, devices, presets, and what a model file holds.")
+    verb.add_argument("--model", help="bundled name, file, folder or hub id")
+
+
+def _share(text: str) -> float:
+    """A number in 0..1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _positive(text: str) -> int:
+    """A whole number from 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def _natural(text: str) -> int:
+    """A whole number from 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _outputs(text: str) -> list[str]:
+    """Kinds of output, separated by commas."""
+    chosen = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = set(chosen) - set(OUTPUTS)
+    if unknown or not chosen:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a comma list of {', '.join(OUTPUTS)}")
+    return chosen
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Height and width, such as 360x640."""
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit() and int(height) >= 32 and int(width) >= 32):
+        raise argparse.ArgumentTypeError(f"'{text}' is not HEIGHTxWIDTH in pixels, at least 32x32")
+    return int(height), int(width)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from mssts.tools.demo import run_demo
+
+    return run_demo(options.out)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from mssts.tools.predict import run_predict
+
+    return run_predict(options)
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from mssts.tools.convert import run_convert
+
+    return run_convert(options.official, options.out, options.categories, options.preset)
+
+
+def _benchmark(options: argparse.Namespace) -> int:
+    from mssts.tools.benchmark import run_benchmark
+
+    return run_benchmark(options)
+
+
+def _info(options: argparse.Namespace) -> int:
+    from mssts.tools.info import run_info
+
+    return run_info(options.model)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Build a `FrameResult` from stride-4 mask logits, and turn it to and from its stored form."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from pycocotools import mask as coco_mask
+
+from mssts.predict.postprocess import full_size_masks
+from mssts.types import Frame, FrameResult
+
+
+def compose_frame(
+    frame: Frame,
+    mask_logits: Float[np.ndarray, "K h w"],
+    input_size: tuple[int, int],
+    track_ids: Int[np.ndarray, " K"],
+    named: Sequence[tuple[int, float]],
+) -> FrameResult:
+    """Bring the masks to the frame's size and keep the instances that are visible in it.
+
+    Args:
+        frame: The source's frame.
+        mask_logits: Logits of this frame at stride 4 of the model's input.
+        input_size: Height and width of the model's input in pixels.
+        track_ids: Track of each instance.
+        named: Class slot and score of each instance.
+    """
+    height, width, _ = frame.image.shape
+    if len(track_ids):
+        masks = full_size_masks(torch.from_numpy(mask_logits), input_size, (height, width)).numpy()
+    else:
+        masks = np.zeros((0, height, width), dtype=bool)
+    visible = masks.any(axis=(1, 2))
+    masks = masks[visible]
+    labels = np.array([slot for slot, _ in named], dtype=np.int64)[visible]
+    scores = np.array([score for _, score in named], dtype=np.float32)[visible]
+    ids = np.asarray(track_ids, dtype=np.int64)[visible]
+    return FrameResult(frame.index, frame.time_s, frame.image, masks, enclosing_boxes(masks), labels, scores, ids)
+
+
+def enclosing_boxes(masks: Bool[np.ndarray, "K H W"]) -> Float[np.ndarray, "K 4"]:
+    """Boxes (x0, y0, x1, y1) in pixels, the last two exclusive, around masks that are not empty."""
+    boxes = np.zeros((len(masks), 4), dtype=np.float32)
+    for box, mask in zip(boxes, masks, strict=True):
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return boxes
+
+
+def encode_mask(mask: Bool[np.ndarray, "H W"]) -> bytes:
+    """Compressed COCO run-length code of a mask."""
+    return coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
+
+
+def decode_mask(counts: bytes, height: int, width: int) -> Bool[np.ndarray, "H W"]:
+    """The mask of a compressed COCO run-length code."""
+    return coco_mask.decode({"size": [height, width], "counts": counts}).astype(bool)

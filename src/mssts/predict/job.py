@@ -1,0 +1,91 @@
+"""Predict a source into a track store, in either mode, from the start or from where an earlier run stopped."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mssts.errors import BadInputError, PartialInputError
+from mssts.model.vis import VisModel
+from mssts.predict.near_online import NearOnlinePredictor, Step, TrackClasses
+from mssts.predict.offline import predict_offline
+from mssts.predict.settings import PredictSettings
+from mssts.predict.stitch import Linker, LinkerConfig
+from mssts.predict.stored import to_stored
+from mssts.predict.track_store import TrackStore
+from mssts.predict.video import open_source
+from mssts.types import Frame, FrameResult
+
+
+class Fault:
+    """Frames of a source up to where it breaks off, and the reason, which is raised after they are dealt with."""
+
+    def __init__(self) -> None:
+        self.reason: PartialInputError | None = None
+
+    def guard(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """Pass on the good frames, then end."""
+        try:
+            yield from frames
+        except PartialInputError as error:
+            self.reason = error
+
+
+def near_online_job(
+    model: VisModel, source: str | Path | int, settings: PredictSettings, store: TrackStore
+) -> Iterator[FrameResult]:
+    """Yield results window by window, each committed to the store first; goes on where the store ends.
+
+    Raises:
+        PartialInputError: The source broke off; the results of all frames before that were yielded and stored.
+    """
+    done = store.num_frames
+    predictor = _resumed(model, settings, store) if done else NearOnlinePredictor(model, settings)
+    fault = Fault()
+    with open_source(source, start_frame=max(0, done - settings.window)) as video:
+        for step in predictor.steps(fault.guard(iter(video)), first_new=done):
+            commit(store, step, predictor.linker.state())
+            yield from step.results
+    if fault.reason:
+        raise fault.reason
+
+
+def _resumed(model: VisModel, settings: PredictSettings, store: TrackStore) -> NearOnlinePredictor:
+    """A predictor in the state that it had when the store's last window was committed."""
+    classes = TrackClasses()
+    for track in store.tracks():
+        classes.add(track.track_id, track.class_scores * track.num_windows, track.num_windows)
+    linker = Linker.from_state(LinkerConfig(), store.linker_state() or {})
+    return NearOnlinePredictor(model, settings, linker, classes)
+
+
+def offline_job(
+    model: VisModel, source: str | Path | int, settings: PredictSettings, store: TrackStore
+) -> Iterator[FrameResult]:
+    """Yield the results of the official protocol; the source is decoded twice, the model runs first.
+
+    Raises:
+        BadInputError: The source is live and cannot be read twice.
+        PartialInputError: The source broke off; the results of all frames before that were yielded and stored.
+    """
+    fault = Fault()
+    with open_source(source) as video:
+        if video.is_live:
+            raise BadInputError(f"{video.name}: a live source has no end; offline mode needs a file")
+        instances = predict_offline(model, fault.guard(iter(video)), settings)
+    scores = {}
+    for track_id, (slot, score) in enumerate(zip(instances.slots, instances.scores, strict=True), start=1):
+        scores[track_id] = np.zeros(model.config.num_class_slots, dtype=np.float32)
+        scores[track_id][slot] = score
+    with open_source(source) as video:
+        for result in instances.results(fault.guard(iter(video))):
+            commit(store, Step([result], scores), {})
+            scores = {}
+            yield result
+    if fault.reason:
+        raise fault.reason
+
+
+def commit(store: TrackStore, step: Step, linker_state: dict[str, np.ndarray]) -> None:
+    """Store a step in one transaction."""
+    store.append([to_stored(result) for result in step.results], step.class_scores, linker_state)

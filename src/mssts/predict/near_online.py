@@ -1,0 +1,108 @@
+"""Near-online inference: windows of T frames, linked to tracks; memory does not grow with the video.
+
+Paper: leaves long videos open. Each frame's masks come from the first window that holds it.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from mssts.model.vis import VisModel
+from mssts.predict.compose import compose_frame
+from mssts.predict.postprocess import confident_queries, distinct, masks_of
+from mssts.predict.preprocess import to_clip
+from mssts.predict.settings import PredictSettings
+from mssts.predict.stitch import Linker
+from mssts.predict.windows import Window, cut_windows
+from mssts.types import Frame, FrameResult, WindowDetections
+
+
+class Step(NamedTuple):
+    """What one window adds: the results of its new frames, and its class scores per track."""
+
+    results: list[FrameResult]
+    class_scores: dict[int, Float[np.ndarray, " slots"]]
+
+
+class TrackClasses:
+    """Class scores of each track, averaged over its windows: what a track is called does not flicker."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, tuple[Float[np.ndarray, " slots"], int]] = {}
+
+    def add(self, track_id: int, scores: Float[np.ndarray, " slots"], count: int = 1) -> None:
+        """Count scores that were summed over `count` windows."""
+        total, windows = self._sums.get(track_id, (np.zeros_like(scores), 0))
+        self._sums[track_id] = (total + scores, windows + count)
+
+    def best(self, track_id: int) -> tuple[int, float]:
+        """The class slot with the highest mean score, and that score."""
+        total, windows = self._sums[track_id]
+        slot = int(total.argmax())
+        return slot, float(total[slot] / windows)
+
+
+class NearOnlinePredictor:
+    """Runs the model window by window and keeps what linking needs between windows."""
+
+    def __init__(
+        self,
+        model: VisModel,
+        settings: PredictSettings,
+        linker: Linker | None = None,
+        classes: TrackClasses | None = None,
+    ) -> None:
+        self.model = model
+        self.settings = settings
+        self.linker = linker or Linker()
+        self.classes = classes or TrackClasses()
+        self.named_slots = named_slots(model)
+
+    def steps(self, frames: Iterable[Frame], first_new: int = 0) -> Iterator[Step]:
+        """Yield the results of each window in order; see `cut_windows` for `first_new`."""
+        for window in cut_windows(frames, self.settings.window, self.settings.overlap, first_new):
+            yield self._step(window)
+
+    def _step(self, window: Window) -> Step:
+        """Detect, link, and compose the new frames."""
+        detections, input_size = self.detect(window.frames)
+        track_ids = self.linker.step(detections)
+        for track_id, scores in zip(track_ids, detections.class_scores, strict=True):
+            self.classes.add(int(track_id), scores)
+        named = [self.classes.best(int(track_id)) for track_id in track_ids]
+        results = [
+            compose_frame(window.frames[index], detections.mask_logits[:, index], input_size, track_ids, named)
+            for index in range(len(window.frames) - window.num_new, len(window.frames))
+        ]
+        return Step(results, dict(zip(map(int, track_ids), detections.class_scores, strict=True)))
+
+    @torch.inference_mode()
+    def detect(self, frames: list[Frame]) -> tuple[WindowDetections, tuple[int, int]]:
+        """Find the instances of one window; also returns the height and width that the model saw."""
+        device = next(self.model.parameters()).device
+        clip = to_clip(frames, self.settings.short_side, device)
+        input_size = (clip.shape[-2], clip.shape[-1])
+        prediction = self.model(clip)
+        class_scores = prediction.class_logits[-1][0].sigmoid() * self.named_slots
+        queries = confident_queries(class_scores, self.settings.confidence, self.settings.max_instances)
+        mask_logits = masks_of(prediction, queries, input_size)
+        kept = distinct(mask_logits, self.settings.max_duplicate_iou)
+        queries = queries[kept]
+        return WindowDetections(
+            first_frame=frames[0].index,
+            mask_logits=mask_logits[kept].float().cpu().numpy(),
+            boxes=prediction.boxes_cxcywh[-1][0][:, queries].transpose(0, 1).float().cpu().numpy(),
+            class_scores=class_scores[queries].float().cpu().numpy(),
+            embeddings=prediction.embeddings[-1][0][queries].float().cpu().numpy(),
+        ), input_size
+
+
+def named_slots(model: VisModel) -> torch.Tensor:
+    """1 for class slots that a category names, 0 for the others; all 1 where the model names none."""
+    named = [category.slot for category in model.config.categories] or list(range(model.config.num_class_slots))
+    mask = torch.zeros(model.config.num_class_slots, device=next(model.parameters()).device)
+    mask[named] = 1.0
+    return mask

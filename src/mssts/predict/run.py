@@ -1,0 +1,174 @@
+"""The `predict` command: a source goes in, a run folder with overlay video, results and masks comes out."""
+
+import os
+from collections.abc import Collection
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from mssts.api import Mode, Segmenter
+from mssts.errors import BadInputError, MsstsError, PartialInputError
+from mssts.predict.job import near_online_job, offline_job
+from mssts.predict.run_folder import Output, RunFolder
+from mssts.predict.settings import PredictSettings
+from mssts.predict.stored import from_stored
+from mssts.predict.summary import TrackSummary, summarise
+from mssts.predict.track_store import TrackStore
+from mssts.predict.video import VideoSource, open_source
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What to predict, how, and where to put it.
+
+    Attributes:
+        source: Video file, folder, glob pattern or webcam index.
+        out: The run folder.
+        save: Kinds of output.
+        mode: Near-online windows or the official offline protocol.
+        overwrite: Replace the outputs of an earlier run.
+        resume: Go on with an interrupted run in the same folder.
+        progress: Show a progress bar.
+    """
+
+    source: str
+    out: Path
+    save: Collection[Output] = ("video", "json")
+    mode: Mode = "near-online"
+    overwrite: bool = False
+    resume: bool = False
+    progress: bool = True
+
+
+class RunReport(NamedTuple):
+    """What a run made: a text for people, and why it is partial if it is."""
+
+    text: str
+    num_frames: int
+    partial: MsstsError | None
+
+
+class InterruptedRunError(MsstsError):
+    """The user stopped the run; what was done is kept."""
+
+    exit_code = 4
+
+
+def predict_to_folder(segmenter: Segmenter, settings: PredictSettings, options: RunOptions) -> RunReport:
+    """Predict a source and write the outputs as they come.
+
+    On Ctrl-C a file's run keeps its tracks so far for `resume`, and a live source is finished as if it had ended. If
+    the source breaks off, the outputs hold all frames before that, and the report says so.
+
+    Raises:
+        MsstsError: As the command line reports them; nothing half-written has a final name then.
+    """
+    with open_source(options.source) as video:
+        header = _header(video, segmenter, settings, options)
+        fps, total, is_live = video.fps, video.num_frames_hint, video.is_live
+    folder = RunFolder(options.out, options.save, fps, options.overwrite, options.resume)
+    partial: MsstsError | None = None
+    try:
+        with closing(_open_store(folder.spool_path, header, options.resume)) as store:
+            try:
+                _write_frames(segmenter, settings, options, folder, store, total)
+            except PartialInputError as error:
+                partial = error
+            except KeyboardInterrupt:
+                if not is_live:
+                    raise
+            report = _finish(segmenter, folder, store, partial)
+    except KeyboardInterrupt:
+        folder.abort(keep_spool=True)
+        raise InterruptedRunError(f"{options.out}: stopped; the same command with --resume goes on") from None
+    except BaseException:
+        folder.abort()
+        raise
+    return report
+
+
+def _header(video: VideoSource, segmenter: Segmenter, settings: PredictSettings, options: RunOptions) -> dict:
+    """What must be the same for a run to be resumed."""
+    path = Path(options.source)
+    stamp = [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else None
+    return {
+        "source": os.fspath(options.source),
+        "stamp": stamp,
+        "width": video.width,
+        "height": video.height,
+        "mode": options.mode,
+        "settings": asdict(settings),
+        "categories": [list(category) for category in segmenter.model.config.categories],
+        "model": asdict(segmenter.model.config) | {"categories": None},
+    }
+
+
+def _open_store(path: Path, header: dict, resume: bool) -> TrackStore:
+    """A new store, or the one of an interrupted run.
+
+    Raises:
+        BadInputError: There is nothing to resume, or it was made from something else.
+    """
+    if not resume:
+        return TrackStore.create(path, header)
+    if not path.exists():
+        raise BadInputError(f"{path.parent}: holds no interrupted run to resume")
+    store = TrackStore.open(path)
+    changed = [key for key in header if _plain(store.header.get(key)) != _plain(header[key])]
+    if changed:
+        store.close()
+        raise BadInputError(f"{path.parent}: cannot resume, its run had another {', '.join(changed)}")
+    return store
+
+
+def _plain(value: object) -> object:
+    """A value as it comes back from JSON, where tuples are lists."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _write_frames(
+    segmenter: Segmenter,
+    settings: PredictSettings,
+    options: RunOptions,
+    folder: RunFolder,
+    store: TrackStore,
+    total: int | None,
+) -> None:
+    """Draw the frames of an interrupted run from the store, then predict the rest."""
+    job = near_online_job if options.mode == "near-online" else offline_job
+    with tqdm(total=total, unit="frame", disable=not options.progress, dynamic_ncols=True) as bar:
+        if store.num_frames:
+            with open_source(options.source) as video:
+                for frame, stored in zip(video, store.frames(), strict=False):
+                    folder.write_frame(from_stored(frame, stored), segmenter.names)
+                    bar.update()
+        for result in job(segmenter.model, options.source, settings, store):
+            folder.write_frame(result, segmenter.names)
+            bar.update()
+
+
+def _finish(segmenter: Segmenter, folder: RunFolder, store: TrackStore, partial: MsstsError | None) -> RunReport:
+    """Write the results file, give all outputs their final names, and say what there is."""
+    if "json" in folder.save:
+        store.write_youtube_vis(folder.json_path, video_id=1, categories=segmenter.model.config.categories)
+    rows = list(_rows(store, segmenter.names))
+    num_frames = store.num_frames
+    folder.finish()
+    return RunReport(summarise(rows, folder.outputs), num_frames, partial)
+
+
+def _rows(store: TrackStore, names: list[str]) -> list[TrackSummary]:
+    """A line of the summary per track."""
+    rows = []
+    for track in store.tracks():
+        slot = int(track.class_scores.argmax())
+        score = float(track.class_scores[slot])
+        times = (store.time_s(track.first_frame), store.time_s(track.last_frame))
+        span = (track.first_frame, track.last_frame)
+        rows.append(TrackSummary(track.track_id, names[slot], score, *span, track.num_visible, *times))
+    return rows

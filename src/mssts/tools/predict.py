@@ -1,0 +1,52 @@
+"""The verb `predict`: fill in defaults, run, report."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from mssts.api import DEFAULT_CONFIDENCE, load
+from mssts.predict.run import RunOptions, RunReport, predict_to_folder
+
+USAGE_ERROR = 2
+
+
+def run_predict(options: argparse.Namespace) -> int:
+    """Predict a source into a run folder; 0 when done, 4 when the source broke off, 2 for options that do not fit."""
+    segmenter = load(options.model, options.device)
+    confidence = options.conf if options.conf is not None else DEFAULT_CONFIDENCE
+    settings = segmenter.settings(
+        confidence=confidence, window=options.window, overlap=options.overlap, short_side=options.short_side
+    )
+    if settings.overlap >= settings.window:
+        print(f"mssts: --overlap {settings.overlap} must be less than --window {settings.window}", file=sys.stderr)
+        return USAGE_ERROR
+    if options.resume and options.mode == "offline":
+        print("mssts: --resume works in near-online mode; offline mode starts over", file=sys.stderr)
+        return USAGE_ERROR
+    run = RunOptions(
+        source=options.source,
+        out=options.out or default_folder(options.source),
+        save=options.save,
+        mode=options.mode,
+        overwrite=options.overwrite,
+        resume=options.resume,
+        progress=not options.quiet,
+    )
+    return report(predict_to_folder(segmenter, settings, run), options.quiet)
+
+
+def default_folder(source: str) -> Path:
+    """`runs/` and the source's name, in letters that every file system takes."""
+    stem = Path(source).stem if Path(source).is_file() else Path(source).name
+    return Path("runs") / (re.sub(r"[^\w.-]+", "_", stem).strip("._") or "prediction")
+
+
+def report(run: RunReport, quiet: bool = False) -> int:
+    """Print the summary; a run whose source broke off says so and has its own exit code."""
+    if not quiet:
+        print(run.text)
+    if run.partial is None:
+        return 0
+    print(f"mssts: {run.partial}; the outputs hold the {run.num_frames} frames before that", file=sys.stderr)
+    return run.partial.exit_code
