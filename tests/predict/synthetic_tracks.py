@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import binary_dilation, binary_erosion
+from scipy.ndimage import binary_dilation, binary_erosion, generate_binary_structure
 
 from mssts.types import WindowDetections
 
@@ -145,11 +145,14 @@ def _blob(rng: np.random.Generator) -> np.ndarray:
 
 def _disturb(clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Each frame's mask is eroded, dilated or kept, and shifted by up to one pixel; small ones are not erased."""
-    result = np.zeros_like(clip)
-    for frame, mask in enumerate(clip):
-        changed = (mask, binary_erosion(mask), binary_dilation(mask))[rng.integers(3)]
-        changed = changed if changed.any() else mask
-        result[frame] = np.roll(changed, rng.integers(-1, 2, size=2), axis=(0, 1)) if changed.sum() > 8 else changed
+    in_plane = generate_binary_structure(2, 1)[None]
+    variants = np.stack([clip, binary_erosion(clip, in_plane), binary_dilation(clip, in_plane)])
+    result = variants[rng.integers(3, size=len(clip)), np.arange(len(clip))]
+    for frame, shift in enumerate(rng.integers(-1, 2, size=(len(clip), 2))):
+        if not result[frame].any():
+            result[frame] = clip[frame]
+        elif result[frame].sum() > 8:
+            result[frame] = np.roll(result[frame], shift, axis=(0, 1))
     return result
 
 

@@ -40,6 +40,7 @@ class RunFolder:
         save: Collection[Output],
         fps: int | float | Fraction,
         overwrite: bool = False,
+        resume: bool = False,
     ) -> None:
         """Creates the folder and clears away what a killed run left behind.
 

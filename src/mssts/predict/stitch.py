@@ -11,7 +11,7 @@ compared by place, with the box centre extrapolated. Embeddings and classes coun
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -51,7 +51,7 @@ class LinkerConfig:
     appearance_weight: float = 1.0
     class_weight: float = 1.0
     min_overlap: float = 0.1
-    min_area: float = 20.0
+    min_area: float = 40.0
     sure_overlap: float = 0.5
     min_appearance: float = 0.3
     min_appearance_apart: float = 0.65
@@ -77,11 +77,11 @@ class _Tracks(NamedTuple):
     last_frames: Int[np.ndarray, " M"]
     lost_windows: Int[np.ndarray, " M"]
 
-    def take(self, rows: Int[np.ndarray, " R"] | Bool[np.ndarray, " M"]) -> Self:
+    def take(self, rows: Int[np.ndarray, " R"] | Bool[np.ndarray, " M"]) -> "_Tracks":
         """The tracks of these rows."""
         return self._make(column[rows] for column in self)
 
-    def join(self, other: Self) -> Self:
+    def join(self, other: "_Tracks") -> "_Tracks":
         """Both sets of tracks, ordered by id."""
         joined = self._make(np.concatenate(columns) for columns in zip(self, other, strict=True))
         return joined.take(np.argsort(joined.ids))
@@ -152,7 +152,7 @@ class Linker:
         return arrays
 
     @classmethod
-    def from_state(cls, config: LinkerConfig, state: Mapping[str, np.ndarray]) -> Self:
+    def from_state(cls, config: LinkerConfig, state: Mapping[str, np.ndarray]) -> "Linker":
         """The linker that `state` was taken from, provided that it had the same `config`.
 
         Raises:
