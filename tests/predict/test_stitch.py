@@ -1,6 +1,6 @@
 import io
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -123,7 +123,7 @@ def link(windows: list[WindowDetections], config: LinkerConfig | None = None) ->
     return [linker.step(window) for window in windows]
 
 
-def window(first_frame: int, boxes: list[tuple[int, int] | None], length: int = 3, embedding: int = 0):
+def window(first_frame: int, boxes: Sequence[tuple[int, int] | None], length: int = 3, embedding: int = 0):
     """Detections from one place per frame each: `boxes` are (x, y) corners of 8x8 masks, None is invisible."""
     rows = len(boxes) // length
     logits = np.full((rows, length, HEIGHT, WIDTH), -1.0, dtype=np.float32)
@@ -151,7 +151,7 @@ def test_identity_measure_is_strict():
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_exact_tracks_keep_every_identity(scenario, layout):
-    for seed in range(4):
+    for seed in range(3):
         kept, total = preserved_identity(*run(scenario, layout, seed, EXACT))
         assert kept == total > 0
 
@@ -172,7 +172,7 @@ def test_noisy_tracks_keep_95_percent_of_identities(scenario):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_noisy_tracks_keep_95_percent_with_every_layout(scenario, layout):
-    kept, total = np.sum([preserved_identity(*run(scenario, layout, seed, NOISY)) for seed in range(20, 60)], axis=0)
+    kept, total = np.sum([preserved_identity(*run(scenario, layout, seed, NOISY)) for seed in range(20, 40)], axis=0)
     print(f"{scenario.__name__} {layout}: {kept / total:.4f}")
     assert kept / total >= 0.95
 
@@ -208,7 +208,7 @@ def test_a_run_resumed_after_any_window_gives_the_same_ids():
     linker, ids = Linker(), []
     for detections in windows_of(observations):
         stored = io.BytesIO()
-        np.savez(stored, **linker.state())
+        np.savez(stored, **linker.state())  # pyright: ignore[reportArgumentType]
         stored.seek(0)
         linker = Linker.from_state(LinkerConfig(), dict(np.load(stored, allow_pickle=False)))
         ids.append(linker.step(detections))
@@ -270,22 +270,23 @@ def test_a_lost_track_ends_after_max_lost_windows(lost, found):
     assert (first[0] == last[0]) == found
 
 
-def test_a_nan_embedding_does_not_end_the_run():
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_broken_number_does_not_end_the_run(number):
     broken = window(2, [(10, 10)] * 3)
-    broken.embeddings[:] = np.nan
+    broken.embeddings[:] = number
+    broken.class_scores[:] = number
     first, second, third = link([window(0, [(10, 10)] * 3), broken, window(4, [(10, 10)] * 3)])
     assert first[0] == second[0] == third[0]
 
 
 def test_memory_does_not_grow_with_the_video():
-    """Every window shows three objects never seen before; only the lost ones that may come back are kept."""
+    """Every window shows three objects never seen before; only so many of those lost are kept."""
     rng = np.random.default_rng(0)
     linker = Linker(LinkerConfig(max_lost_tracks=12))
     sizes = []
-    for index in range(30):
-        corners = [(int(x), 4 + 10 * row) for row, x in enumerate(rng.integers(0, 50, 3)) for _ in range(3)]
-        detections = window(4 * index, corners)
-        embeddings = rng.normal(size=(3, 4)).astype(np.float32)
-        linker.step(detections._replace(embeddings=embeddings))
+    for index in range(20):
+        detections = window(4 * index, [(10, 4)] * 3 + [(30, 14)] * 3 + [(50, 24)] * 3)
+        ids = linker.step(detections._replace(embeddings=rng.normal(size=(3, 256)).astype(np.float32)))
+        assert ids.tolist() == [3 * index + 1, 3 * index + 2, 3 * index + 3]
         sizes.append(sum(array.nbytes for array in linker.state().values()))
-    assert max(sizes[15:]) <= max(sizes[5:15])
+    assert sizes[2] < sizes[4] == max(sizes)

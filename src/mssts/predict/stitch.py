@@ -1,11 +1,11 @@
 """Linking the instances of successive windows into tracks.
 
-Job: give each detection of a window a track id, with a memory that does not grow with the video. Cutting the windows and
-turning mask logits into results is left to the neighbours `windows` and `postprocess`.
+Job: give each detection of a window a track id, with a memory that does not grow with the video. Cutting the windows
+and turning mask logits into results is left to the neighbours `windows` and `postprocess`.
 
 Paper: leaves open how clips of a long video are joined. We make one assignment per window, over all live tracks. Two
-instances that are both visible in a shared frame are compared by mask IoU, because it is measured at the same instant and
-so does not depend on motion. All other pairs (lost tracks, objects that left or enter within the overlap) are
+instances that are both visible in a shared frame are compared by mask IoU, because it is measured at the same instant
+and so does not depend on motion. All other pairs (lost tracks, objects that left or enter within the overlap) are
 compared by place, with the box centre extrapolated. Embeddings and classes count in both cases.
 """
 
@@ -124,12 +124,12 @@ class Linker:
         """
         if self._window is not None and detections.first_frame < self._window.first_frame:
             raise ValueError(f"window {detections.first_frame} comes after window {self._window.first_frame}")
-        visible = (detections.mask_logits > 0).any(axis=(1, 2, 3))
-        seen = _observe(detections, np.flatnonzero(visible))
+        visible = np.flatnonzero(_visible(detections.mask_logits > 0).any(axis=1))
+        seen = _observe(detections, visible)
         known = seen.tracks.take(np.arange(0)) if self._tracks is None else self._tracks
         rows = _assign(_score(seen, known, self._window, self.config), self.config.min_score)
 
-        ids = np.zeros(len(visible), dtype=np.int64)
+        ids = np.zeros(len(detections.mask_logits), dtype=np.int64)
         ids[visible] = np.append(known.ids, 0)[rows]
         num_new = int((ids == 0).sum())
         ids[ids == 0] = self._next_id + np.arange(num_new)
@@ -171,24 +171,32 @@ class Linker:
 def _observe(detections: WindowDetections, chosen: Int[np.ndarray, " R"]) -> _Sightings:
     """What the window shows of the chosen detections, each of which has a visible pixel.
 
-    A NaN, as half precision may produce, counts as 0, so that one bad number does not end a long run.
+    A NaN or infinity, as half precision may produce, counts as 0, so that one bad number does not end a long run.
     """
     masks = detections.mask_logits[chosen] > 0
-    visible = masks.any(axis=(2, 3))
+    visible = _visible(masks)
     first = visible.argmax(axis=1)
     last = visible.shape[1] - 1 - visible[:, ::-1].argmax(axis=1)
     rows = np.arange(len(chosen))
-    centres = np.nan_to_num(detections.boxes[chosen, :, :2].astype(np.float64))
+    centres = _finite(detections.boxes[chosen, :, :2])
     tracks = _Tracks(
         ids=np.zeros(len(chosen), dtype=np.int64),
-        embeddings=_unit(np.nan_to_num(detections.embeddings[chosen].astype(np.float64))),
-        class_scores=np.nan_to_num(detections.class_scores[chosen].astype(np.float64)),
+        embeddings=_unit(_finite(detections.embeddings[chosen])),
+        class_scores=_finite(detections.class_scores[chosen]),
         centres=centres[rows, last],
         velocities=_velocities(centres, visible),
         last_frames=detections.first_frame + last,
         lost_windows=np.zeros(len(chosen), dtype=np.int64),
     )
     return _Sightings(detections.first_frame, tracks, masks, detections.first_frame + first, centres[rows, first])
+
+
+def _visible(masks: Bool[np.ndarray, "R T h w"]) -> Bool[np.ndarray, "R T"]:
+    return np.asarray(masks.any(axis=(2, 3)))
+
+
+def _finite(numbers: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    return np.nan_to_num(numbers.astype(np.float64), posinf=0.0, neginf=0.0)
 
 
 def _unit(vectors: Float[np.ndarray, "R C"]) -> Float[np.ndarray, "R C"]:
@@ -236,13 +244,13 @@ def _overlaps(
         return overlap, comparable
     earlier = window.masks[:, seen.window_start - window.first_frame :]
     later = seen.masks[:, : earlier.shape[1]]
-    earlier = earlier[:, : later.shape[1]].astype(np.float32)
-    later = later.astype(np.float32)
+    earlier = earlier[:, : later.shape[1]]
+    in_both = _visible(later).astype(np.int64) @ _visible(earlier).astype(np.int64).T > 0
 
+    earlier, later = earlier.astype(np.float32), later.astype(np.float32)
     intersection = np.tensordot(later, earlier, axes=((1, 2, 3), (1, 2, 3)))
     later_area, earlier_area = later.sum(axis=(1, 2, 3))[:, None], earlier.sum(axis=(1, 2, 3))
     iou = intersection / np.maximum(later_area + earlier_area - intersection, 1)
-    in_both = later.any(axis=(2, 3)).astype(np.int64) @ earlier.any(axis=(2, 3)).astype(np.int64).T > 0
     large = np.minimum(later_area, earlier_area) >= config.min_area
     columns = np.searchsorted(known.ids, window.ids)
     overlap[:, columns] = iou

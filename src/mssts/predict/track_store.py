@@ -81,13 +81,19 @@ class TrackStore:
             ResourceError: It cannot be written.
         """
         path = Path(path)
+        text = json.dumps(header)
         with _writing(path):
             path.unlink(missing_ok=True)
             connection = sqlite3.connect(path)
-            connection.executescript(SCHEMA)
-            connection.execute("INSERT INTO meta VALUES ('format', ?), ('header', ?)", (FORMAT, json.dumps(header)))
-            connection.commit()
-        return cls(path, connection, json.loads(json.dumps(header)))
+            try:
+                connection.executescript(SCHEMA)
+                connection.execute("INSERT INTO meta VALUES ('format', ?), ('header', ?)", (FORMAT, text))
+                connection.commit()
+            except sqlite3.Error:
+                connection.close()
+                path.unlink(missing_ok=True)
+                raise
+        return cls(path, connection, json.loads(text))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> "TrackStore":
@@ -128,6 +134,7 @@ class TrackStore:
         Raises:
             ValueError: The frames do not follow the ones that are there.
             ResourceError: The disk is full; nothing of the window is there then.
+            BadInputError: The file is damaged.
         """
         start = self.num_frames
         if [frame.index for frame in frames] != list(range(start, start + len(frames))):
@@ -195,10 +202,12 @@ class TrackStore:
     ) -> None:
         """Write the tracks as YouTube-VIS results, one in memory at a time, under the final name when complete.
 
-        A track has the class with the highest mean score; without categories the class slot serves as its id.
+        A track has the class with the highest mean score among the categories, whose slots all exist; without
+        categories the class slot serves as its id.
 
         Raises:
             ResourceError: The file cannot be written.
+            BadInputError: The track store is damaged.
         """
         path = Path(path)
         part = path.with_name(path.name + ".part")
@@ -218,7 +227,7 @@ class TrackStore:
     def _entries(self, video_id: int, ids: Mapping[int, int]) -> Iterator[dict]:
         """The results file's entry of each track."""
         for track in self.tracks():
-            slot = int(track.class_scores.argmax())
+            slot = max(ids or range(len(track.class_scores)), key=track.class_scores.__getitem__)
             yield {
                 "video_id": video_id,
                 "track_id": track.track_id,
@@ -230,11 +239,15 @@ class TrackStore:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turn a full disk, missing permission and the like into the error that names the file."""
+    """Turn a full disk, missing permission, damage and the like into the error that names the file."""
     try:
         yield
     except (OSError, sqlite3.OperationalError) as error:
         raise ResourceError(f"{path}: cannot be written ({error})") from error
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise BadInputError(f"{path}: the track store is damaged ({error})") from error
 
 
 def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
