@@ -98,8 +98,7 @@ SIZES: dict[str, ModelConfig] = {
     "swin_l": ModelConfig(backbone="swin_large_patch4_window12_384"),
     # For CPUs and for the bundled checkpoint: joint attention at strides 16 and 32 only, which halves a clip's time.
     "tiny": ModelConfig(
-        backbone="mobilenetv4_conv_small",
-        freeze_batch_norm=False,
+        backbone="tf_efficientnet_lite0",
         hidden_dim=96,
         num_heads=4,
         feedforward_dim=384,

@@ -59,7 +59,7 @@ class Match(NamedTuple):
 class Frame(NamedTuple):
     """One decoded frame of a source: 0-based index, presentation time in seconds, RGB pixels as displayed."""
 
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
     time_s: float
     image: UInt8[np.ndarray, "H W 3"]
 
@@ -71,7 +71,7 @@ class FrameResult(NamedTuple):
     with an object through the video, boxes enclose the masks and are in pixels (x0, y0, x1, y1; x1 and y1 exclusive).
     """
 
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
     time_s: float
     image: UInt8[np.ndarray, "H W 3"]
     masks: Bool[np.ndarray, "K H W"]

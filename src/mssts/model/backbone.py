@@ -3,10 +3,12 @@
 Paper: section 4.1 (ResNet-50, ResNet-101, Swin-L; conv3 to conv5).
 """
 
+from typing import Any
+
 import timm
 import torch.nn.functional as F
 from jaxtyping import Float
-from timm.utils.model import freeze_batch_norm_2d
+from timm.layers.norm_act import freeze_batch_norm_2d
 from torch import Tensor, nn
 
 from mssts.config import ModelConfig
@@ -27,7 +29,7 @@ class Backbone(nn.Module):
     def __init__(self, config: ModelConfig, pretrained: bool = False) -> None:
         super().__init__()
         self.net = _create(config.backbone, pretrained)
-        self.channels: list[int] = self.net.feature_info.channels()
+        self.channels: list[int] = _feature_info(self.net).channels()
         self.channels_last = str(getattr(self.net, "output_fmt", "NCHW")).endswith("NHWC")
         is_swin = config.backbone.startswith("swin")
         self.multiple = 4 if is_swin else 1
@@ -50,16 +52,21 @@ class Backbone(nn.Module):
         return [x.permute(0, 3, 1, 2) for x in features] if self.channels_last else features
 
 
+def _feature_info(net: nn.Module) -> Any:
+    """timm's description of a feature extractor's outputs, which its types do not tell."""
+    return net.feature_info
+
+
 def _create(name: str, pretrained: bool) -> nn.Module:
     """Build the timm model that returns the three strides.
 
     Raises:
         BadInputError: timm does not know the name, or the model has no features at strides 8, 16 and 32.
     """
-    options = {"strict_img_size": False} if name.startswith("swin") else {}
+    options: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
     try:
         probe = timm.create_model(name, features_only=True, pretrained=False, **options)
-        reductions = probe.feature_info.reduction()  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+        reductions = _feature_info(probe).reduction()
         indices = tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in STRIDES)
         return timm.create_model(name, features_only=True, pretrained=pretrained, out_indices=indices, **options)
     except (RuntimeError, ValueError) as error:

@@ -18,7 +18,9 @@ from mssts.model.position import time_position
 from mssts.model.pyramid import Pyramid
 
 SIGMOID_EPSILON = 1e-5
-FOREGROUND_PRIOR = 0.01
+# Rare foreground: every class starts at probability 0.01.
+FOREGROUND_LOGIT = -math.log(0.99 / 0.01)
+FIRST_SIZE_LOGIT = -2.0
 
 
 def inverse_sigmoid(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -172,12 +174,12 @@ class Decoder(nn.Module):
         """Start from rare foreground and from boxes at the reference, small in the first layer."""
         nn.init.xavier_uniform_(self.first_reference.weight)
         nn.init.zeros_(self.first_reference.bias)
-        for head in self.class_heads:
-            nn.init.constant_(head.bias, -math.log((1 - FOREGROUND_PRIOR) / FOREGROUND_PRIOR))
-        for head in self.box_heads:
-            nn.init.zeros_(head.layers[2].weight)
-            nn.init.zeros_(head.layers[2].bias)
-        nn.init.constant_(self.box_heads[0].layers[2].bias[2:], -2.0)
+        for depth, (class_head, box_head) in enumerate(zip(self.class_heads, self.box_heads, strict=True)):
+            nn.init.constant_(class_head.get_parameter("bias"), FOREGROUND_LOGIT)
+            nn.init.zeros_(box_head.get_parameter("layers.2.weight"))
+            size_bias = FIRST_SIZE_LOGIT if depth == 0 else 0.0
+            with torch.no_grad():
+                box_head.get_parameter("layers.2.bias").copy_(torch.tensor([0.0, 0.0, size_bias, size_bias]))
 
     def forward(self, memory: Pyramid) -> DecoderOutput:
         """Decode the instances of a clip from the encoder's output."""

@@ -29,7 +29,7 @@ class FeedForward(nn.Module):
         return self.norm(x + self.dropout(self.linear2(hidden)))
 
 
-class Fusion(nn.Linear):
+class Fusion(nn.Module):
     """The 1x1 convolution that joins base and enriched features; starts as exactly "base".
 
     Paper: "fused with the standard baseline features through a convolution operation". The start is ours: a converted
@@ -37,14 +37,15 @@ class Fusion(nn.Linear):
     """
 
     def __init__(self, dim: int) -> None:
-        super().__init__(2 * dim, dim)
-        nn.init.zeros_(self.bias)
+        super().__init__()
+        self.convolution = nn.Linear(2 * dim, dim)
+        nn.init.zeros_(self.convolution.bias)
         with torch.no_grad():
-            self.weight.copy_(torch.cat((torch.eye(dim), torch.zeros(dim, dim)), dim=1))
+            self.convolution.weight.copy_(torch.cat((torch.eye(dim), torch.zeros(dim, dim)), dim=1))
 
     def forward(self, base: Float[Tensor, "... C"], enriched: Float[Tensor, "... C"]) -> Float[Tensor, "... C"]:
         """Convolve the concatenation of both."""
-        return super().forward(torch.cat((base, enriched), dim=-1))
+        return self.convolution(torch.cat((base, enriched), dim=-1))
 
 
 class EncoderLayer(nn.Module):

@@ -53,7 +53,7 @@ class VisModel(nn.Module):
     def encode(self, frames: Float[Tensor, "B T 3 H W"], padding_mask: Bool[Tensor, "B H W"] | None = None) -> Pyramid:
         """From pixels to the encoder's output E; clips may be joined along T before `decode`."""
         maps = self._feature_maps(frames.flatten(0, 1))
-        pyramid, place = self._flatten(maps, frames.shape[:2], padding_mask)
+        pyramid, place = self._flatten(maps, (frames.shape[0], frames.shape[1]), padding_mask)
         level_sizes = torch.tensor([h * w for h, w in pyramid.spatial_shapes], device=frames.device)
         position = place + self.level_embedding.repeat_interleave(level_sizes, dim=0)
         return self.encoder(pyramid, position, self._ms_sts_position(place, frames.shape[1]))

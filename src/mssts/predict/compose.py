@@ -51,7 +51,8 @@ def enclosing_boxes(masks: Bool[np.ndarray, "K H W"]) -> Float[np.ndarray, "K 4"
 
 def encode_mask(mask: Bool[np.ndarray, "H W"]) -> bytes:
     """Compressed COCO run-length code of a mask."""
-    return coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
+    counts = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
+    return counts.encode("ascii") if isinstance(counts, str) else counts
 
 
 def decode_mask(counts: bytes, height: int, width: int) -> Bool[np.ndarray, "H W"]:

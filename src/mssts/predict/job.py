@@ -53,8 +53,8 @@ def near_online_job(
 def _resumed(model: VisModel, settings: PredictSettings, store: TrackStore) -> NearOnlinePredictor:
     """A predictor in the state that it had when the store's last window was committed."""
     classes = TrackClasses()
-    for track in store.tracks():
-        classes.add(track.track_id, track.class_scores * track.num_windows, track.num_windows)
+    for track_id, score_sum, num_windows in store.class_sums():
+        classes.add(track_id, score_sum, num_windows)
     linker = Linker.from_state(LinkerConfig(), store.linker_state() or {})
     return NearOnlinePredictor(model, settings, linker, classes)
 

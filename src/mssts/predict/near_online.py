@@ -35,7 +35,7 @@ class TrackClasses:
 
     def add(self, track_id: int, scores: Float[np.ndarray, " slots"], count: int = 1) -> None:
         """Count scores that were summed over `count` windows."""
-        total, windows = self._sums.get(track_id, (np.zeros_like(scores), 0))
+        total, windows = self._sums.get(track_id, (np.zeros(len(scores)), 0))
         self._sums[track_id] = (total + scores, windows + count)
 
     def best(self, track_id: int) -> tuple[int, float]:

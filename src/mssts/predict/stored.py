@@ -9,10 +9,17 @@ from mssts.types import Frame, FrameResult
 
 def to_stored(result: FrameResult) -> StoredFrame:
     """Run-length encode the masks and leave out the picture."""
-    rows = zip(result.track_ids, result.labels, result.scores, result.boxes, result.masks, strict=True)
+    rows = zip(
+        result.track_ids.tolist(),
+        result.labels.tolist(),
+        result.scores.tolist(),
+        result.boxes.tolist(),
+        result.masks,
+        strict=True,
+    )
     instances = [
-        StoredInstance(int(track_id), int(label), float(score), tuple(map(float, box)), encode_mask(mask))
-        for track_id, label, score, box, mask in rows
+        StoredInstance(track_id, label, score, (x0, y0, x1, y1), encode_mask(mask))
+        for track_id, label, score, (x0, y0, x1, y1), mask in rows
     ]
     return StoredFrame(result.index, result.time_s, instances)
 

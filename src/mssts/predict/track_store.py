@@ -44,7 +44,7 @@ class StoredInstance(NamedTuple):
 class StoredFrame(NamedTuple):
     """The instances of one frame."""
 
-    index: int
+    index: int  # pyright: ignore[reportIncompatibleMethodOverride]
     time_s: float
     instances: list[StoredInstance]
 
@@ -134,7 +134,6 @@ class TrackStore:
         Raises:
             ValueError: The frames do not follow the ones that are there.
             ResourceError: The disk is full; nothing of the window is there then.
-            BadInputError: The file is damaged.
         """
         start = self.num_frames
         if [frame.index for frame in frames] != list(range(start, start + len(frames))):
@@ -173,33 +172,49 @@ class TrackStore:
             return dict(arrays)
 
     def frames(self) -> Iterator[StoredFrame]:
-        """Yield the frames in order, one in memory at a time."""
-        columns = "track_id, label, score, x0, y0, x1, y1, rle"
-        for index, time_s in self._database.execute("SELECT idx, time_s FROM frame ORDER BY idx"):
-            query = f"SELECT {columns} FROM instance WHERE idx = ? ORDER BY track_id"
-            rows = self._database.execute(query, (index,)).fetchall()
-            yield StoredFrame(index, time_s, [StoredInstance(*row[:3], tuple(row[3:7]), row[7]) for row in rows])
+        """Yield the frames in order, one in memory at a time.
+
+        Raises:
+            BadInputError: The file is damaged.
+        """
+        query = "SELECT track_id, label, score, x0, y0, x1, y1, rle FROM instance WHERE idx = ? ORDER BY track_id"
+        with _reading(self.path):
+            for index, time_s in self._database.execute("SELECT idx, time_s FROM frame ORDER BY idx"):
+                rows = self._database.execute(query, (index,)).fetchall()
+                instances = [StoredInstance(*row[:3], box=tuple(row[3:7]), rle=row[7]) for row in rows]
+                yield StoredFrame(index, time_s, instances)
 
     def tracks(self) -> Iterator[StoredTrack]:
-        """Yield the tracks that are visible somewhere, by id, one in memory at a time."""
+        """Yield the tracks that are visible somewhere, by id, one in memory at a time.
+
+        Raises:
+            BadInputError: The file is damaged.
+        """
         query = """
             SELECT track.id, score_sum, num_windows, COUNT(*), MIN(idx), MAX(idx)
             FROM track JOIN instance ON instance.track_id = track.id GROUP BY track.id ORDER BY track.id
         """
-        for track_id, score_sum, num_windows, num_visible, first, last in self._database.execute(query):
-            yield StoredTrack(track_id, np.frombuffer(score_sum) / num_windows, num_windows, num_visible, first, last)
+        with _reading(self.path):
+            for track_id, score_sum, num_windows, num_visible, first, last in self._database.execute(query):
+                scores = np.frombuffer(score_sum) / num_windows
+                yield StoredTrack(track_id, scores, num_windows, num_visible, first, last)
+
+    def class_sums(self) -> Iterator[tuple[int, Float[np.ndarray, " slots"], int]]:
+        """Yield every track's id, the sum of its class scores and over how many windows; also of invisible tracks."""
+        for track_id, score_sum, num_windows in self._database.execute("SELECT * FROM track ORDER BY id"):
+            yield track_id, np.frombuffer(score_sum), num_windows
 
     def segmentations(self, track_id: int) -> list[dict | None]:
         """A track's COCO run-length code for every frame of the video, None where it is not visible."""
         size = [self.header["height"], self.header["width"]]
         codes: list[dict | None] = [None] * self.num_frames
-        for index, rle in self._database.execute("SELECT idx, rle FROM instance WHERE track_id = ?", (track_id,)):
-            codes[index] = {"size": size, "counts": rle.decode("ascii")}
+        query = "SELECT idx, rle FROM instance WHERE track_id = ?"
+        with _reading(self.path):
+            for index, rle in self._database.execute(query, (track_id,)):
+                codes[index] = {"size": size, "counts": rle.decode("ascii")}
         return codes
 
-    def write_youtube_vis(
-        self, path: str | os.PathLike[str], video_id: int, categories: Iterable[Category]
-    ) -> None:
+    def write_youtube_vis(self, path: str | os.PathLike[str], video_id: int, categories: Iterable[Category]) -> None:
         """Write the tracks as YouTube-VIS results, one in memory at a time, under the final name when complete.
 
         A track has the class with the highest mean score among the categories, whose slots all exist; without
@@ -239,13 +254,18 @@ class TrackStore:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turn a full disk, missing permission, damage and the like into the error that names the file."""
+    """Turn a full disk, missing permission and the like into the error that names the file."""
     try:
         yield
     except (OSError, sqlite3.OperationalError) as error:
         raise ResourceError(f"{path}: cannot be written ({error})") from error
-    except sqlite3.IntegrityError:
-        raise
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn damage that shows while rows are read into the error that names the file."""
+    try:
+        yield
     except sqlite3.DatabaseError as error:
         raise BadInputError(f"{path}: the track store is damaged ({error})") from error
 

@@ -144,8 +144,16 @@ def _relative(quantity: str, ours: Tensor, expected: np.ndarray) -> Deviation:
 
 def _one_clip(prediction: Prediction, index: int) -> Prediction:
     """The prediction of one clip of a batch, still with a batch axis."""
-    layered = [field[:, index : index + 1] for field in prediction[:5]]
-    return Prediction(*layered, prediction.mask_features[index : index + 1], ())
+    clip = slice(index, index + 1)
+    return Prediction(
+        class_logits=prediction.class_logits[:, clip],
+        boxes_cxcywh=prediction.boxes_cxcywh[:, clip],
+        reference_points=prediction.reference_points[:, clip],
+        mask_kernels=prediction.mask_kernels[:, clip],
+        embeddings=prediction.embeddings[:, clip],
+        mask_features=prediction.mask_features[clip],
+        memory=(),
+    )
 
 
 def _last_layer_masks(prediction: Prediction, queries: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,7 +164,9 @@ def _last_layer_masks(prediction: Prediction, queries: Tensor) -> tuple[Tensor, 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the deviations of the folders given; 0 if all hold, 1 if not, 3 if a folder is not a golden case."""
-    parser = argparse.ArgumentParser(prog="python -m mssts.tools.golden", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m mssts.tools.golden", description="Compare with numbers printed by the official code."
+    )
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     holds = True
     for folder in parser.parse_args(arguments).folders:

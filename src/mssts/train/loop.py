@@ -184,7 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _add_option(parser: argparse.ArgumentParser, name: str, default: float) -> None:
+def _add_option(parser: argparse.ArgumentParser, name: str, default: int | float) -> None:
     """Add the option of a settings field."""
     flag = "--" + name.replace("_", "-")
     parser.add_argument(flag, type=type(default), default=default, help="default: %(default)s")
