@@ -175,7 +175,7 @@ def test_masks_are_what_is_seen_of_polygons_painted_one_over_the_other(seed: int
         assert len(masks) == len(expected)
         for mask, other in zip(masks, expected, strict=True):
             # The polygons are drawn to a quarter of a pixel: the outlines may differ by a pixel here and there.
-            outline = np.sum(mask & ~np.asarray(ndimage.binary_erosion(mask)))
+            outline = np.sum(mask & ~np.asarray(ndimage.binary_erosion(mask), dtype=bool))
             assert (mask ^ other).sum() <= 0.5 * outline + 3
 
 
@@ -209,8 +209,8 @@ def test_at_least_30_percent_of_the_hard_videos_show_each_attribute(
 def test_videos_show_what_they_were_built_to_show(hard_videos: list[SyntheticVideo], name: str) -> None:
     built = [SHOWS[name](video) for video in hard_videos if name in video.attributes]
     assert len(built) >= 15
-    # The others are hidden by another object, or cut off by the border, at the wrong moment.
-    assert np.mean(built) >= 0.8
+    # An object may be hidden by another, or cut off by the border, while it is largest, smallest, widest or tallest.
+    assert np.mean(built) >= (0.8 if name in {"size_change", "aspect_change"} else 0.95)
 
 
 def test_easy_videos_are_plain(easy_videos: list[SyntheticVideo]) -> None:
@@ -251,7 +251,7 @@ def test_the_background_moves() -> None:
     for seed in range(12):
         video = synthesize_video(seed, num_frames=12)
         objects = np.any(video.masks[:, [0, 11]], axis=(0, 1))
-        still = ~np.asarray(ndimage.binary_dilation(objects, iterations=3))
+        still = ~np.asarray(ndimage.binary_dilation(objects, iterations=3), dtype=bool)
         difference = np.abs(video.frames[11].astype(int) - video.frames[0])[still]
         moved.append(difference.mean())
     # Two frames of a background at rest differ by their noise alone: 6 per channel, hence 6.8 on average.

@@ -3,6 +3,7 @@
 Only the weights are read from the modules; every operation is spelled out here. Sequences are lists of [C] vectors.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -83,9 +84,7 @@ def _block(
     return result
 
 
-def intra_scale(
-    block: IntraScaleTemporalAttention, z: np.ndarray, place: np.ndarray, padded: np.ndarray
-) -> np.ndarray:
+def intra_scale(block: IntraScaleTemporalAttention, z: np.ndarray, place: np.ndarray, padded: np.ndarray) -> np.ndarray:
     """Eqs. 1-2 for one clip: z and place [T, S, C], padded [S]."""
     result = np.zeros_like(z)
     for s in range(z.shape[1]):
@@ -128,7 +127,7 @@ def ms_sts(
 ) -> np.ndarray:
     """The whole module for one clip: intra-scale on every level, inter-scale on the joint ones."""
     starts = [sum(h * w for h, w in shapes[:level]) for level in range(len(shapes) + 1)]
-    parts = [slice(start, stop) for start, stop in zip(starts[:-1], starts[1:], strict=True)]
+    parts = [slice(start, stop) for start, stop in itertools.pairwise(starts)]
     intra = [intra_scale(module.intra, tokens[:, p], place[:, p], padded[p]) for p in parts]
     result = np.zeros_like(tokens)
     for level, part in enumerate(parts):

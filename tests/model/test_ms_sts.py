@@ -6,7 +6,8 @@ import naive_ms_sts as naive
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from random_weights import random_tokens, randomise
+from torch import Tensor
 from torch.func import functional_call
 
 from mssts.config import MsStsConfig, preset
@@ -16,20 +17,6 @@ from mssts.model.vis import VisModel
 DIM = 8
 PYRAMID = ((5, 7), (3, 4), (2, 2))
 NUM_POSITIONS = sum(height * width for height, width in PYRAMID)
-
-
-def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Give every parameter, norms and biases too, a value that a mistake would show in."""
-    random = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            noise = torch.randn(parameter.shape, generator=random, dtype=parameter.dtype)
-            parameter.copy_(1 + 0.3 * noise if "norm.weight" in name else noise / parameter.shape[-1] ** 0.5)
-    return module.double().eval()
-
-
-def random_tokens(*shape: int, seed: int = 1) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def pad_right_and_bottom(shapes: tuple[tuple[int, int], ...], rows: int, columns: int) -> Tensor:
@@ -51,8 +38,7 @@ def places_of(position: Tensor | None, clip: int, like: Tensor) -> np.ndarray:
 @pytest.mark.parametrize("num_heads", [1, 8])
 @pytest.mark.parametrize("located", [False, True])
 def test_intra_scale_equals_equations_1_and_2(num_frames: int, num_heads: int, located: bool) -> None:
-    block = randomise(IntraScaleTemporalAttention(DIM, num_heads, 2.0, 0.1))
-    assert isinstance(block, IntraScaleTemporalAttention)
+    block = randomise(IntraScaleTemporalAttention(DIM, num_heads, 2.0, 0.1)).double()
     z = random_tokens(2, num_frames, 6, DIM)
     position = random_tokens(1, num_frames, 6, DIM, seed=2) if located else None
     mask = torch.tensor([[False] * 6, [False, False, True, False, True, True]])
@@ -69,8 +55,7 @@ def test_intra_scale_equals_equations_1_and_2(num_frames: int, num_heads: int, l
 def test_inter_scale_equals_equations_3_to_5(
     num_heads: int, fine_shape: tuple[int, int], coarse_shape: tuple[int, int], num_frames: int
 ) -> None:
-    block = randomise(InterScaleTemporalAttention(DIM, num_heads, 1.5, 0.1))
-    assert isinstance(block, InterScaleTemporalAttention)
+    block = randomise(InterScaleTemporalAttention(DIM, num_heads, 1.5, 0.1)).double()
     fine = random_tokens(2, num_frames, fine_shape[0] * fine_shape[1], DIM)
     coarse = random_tokens(2, num_frames, coarse_shape[0] * coarse_shape[1], DIM, seed=2)
     position = random_tokens(*fine.shape, seed=3)
@@ -88,8 +73,7 @@ def test_inter_scale_equals_equations_3_to_5(
 @pytest.mark.parametrize("padded", [False, True])
 def test_split_attention_joins_the_configured_levels(joint_levels: tuple[int, ...] | None, padded: bool) -> None:
     config = MsStsConfig(num_heads=2, mlp_ratio=1.0, joint_levels=joint_levels)
-    module = randomise(MsStsAttention(DIM, len(PYRAMID), 0.1, config))
-    assert isinstance(module, MsStsAttention)
+    module = randomise(MsStsAttention(DIM, len(PYRAMID), 0.1, config)).double()
     tokens = random_tokens(1, 2, NUM_POSITIONS, DIM)
     position = random_tokens(1, 2, NUM_POSITIONS, DIM, seed=2)
     mask = pad_right_and_bottom(PYRAMID, 1, 1)[None] if padded else torch.zeros(1, NUM_POSITIONS, dtype=torch.bool)
@@ -112,7 +96,7 @@ def test_dropout_is_off_in_inference_and_on_in_training() -> None:
 def test_ms_sts_gradients(padded: bool) -> None:
     """Of the tokens and of every weight, against differences; padded tokens get none."""
     shapes = ((3, 2), (2, 1))
-    module = randomise(MsStsAttention(4, 2, 0.0, MsStsConfig(num_heads=2, mlp_ratio=1.0)))
+    module = randomise(MsStsAttention(4, 2, 0.0, MsStsConfig(num_heads=2, mlp_ratio=1.0))).double()
     names, weights = zip(*((name, value.detach()) for name, value in module.named_parameters()), strict=True)
     tokens, position = random_tokens(1, 2, 8, 4), random_tokens(1, 2, 8, 4, seed=2)
     mask = pad_right_and_bottom(shapes, 1, 0)[None] if padded else None

@@ -4,6 +4,7 @@ import math
 import os
 import signal
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from mssts.checkpoint import load_model
 from mssts.config import ModelConfig, MsStsConfig, TemporalDecoderConfig
+from mssts.data.synthetic import CATEGORIES
 from mssts.errors import BadInputError, CheckpointError, MsstsError, ResourceError
 from mssts.loss.criterion import Criterion
 from mssts.train import loop
@@ -29,6 +31,7 @@ SMALL_MODEL = ModelConfig(
     num_decoder_layers=2,
     num_queries=8,
     num_class_slots=8,
+    categories=CATEGORIES,
     ms_sts=MsStsConfig(num_heads=2, mlp_ratio=1.0, joint_levels=(2,)),
     temporal_decoder=TemporalDecoderConfig(num_heads=2),
 )
@@ -49,7 +52,7 @@ def _new_state(settings: TrainSettings) -> TrainState:
 
 def _poison(state: TrainState) -> None:
     with torch.no_grad():
-        state.model.controller.layers[2].weight.fill_(math.nan)
+        dict(state.model.named_parameters())["controller.layers.2.weight"].fill_(math.nan)
 
 
 def test_thirty_steps_on_one_clip_lower_the_loss() -> None:
@@ -161,7 +164,7 @@ def test_learning_rate_warms_up_then_falls() -> None:
     rates = [learning_rate(settings, step, settings.progress(step, 0.0)) for step in range(1001)]
     assert rates[0] == pytest.approx(0.01)
     assert max(rates) == pytest.approx(rates[99], rel=0.01)
-    assert all(later <= earlier for earlier, later in zip(rates[100:], rates[101:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(rates[100:]))
     assert rates[-1] == pytest.approx(0.02)
 
 

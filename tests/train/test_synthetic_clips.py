@@ -59,7 +59,8 @@ def test_frames_and_masks_are_turned_alike(monkeypatch: pytest.MonkeyPatch) -> N
         seed: int, *, num_frames: int, height: int, width: int, difficulty: float
     ) -> SyntheticVideo:
         video = synthesize_video(seed, num_frames=num_frames, height=height, width=width, difficulty=difficulty)
-        painted = np.repeat(video.masks.any(axis=0)[..., None] * np.uint8(200), 3, axis=-1)
+        painted = np.zeros_like(video.frames)
+        painted[np.any(video.masks, axis=0)] = 200
         return video._replace(frames=painted)
 
     monkeypatch.setattr(synthetic_clips, "synthesize_video", bright_where_masked)

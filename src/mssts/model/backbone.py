@@ -53,7 +53,7 @@ class Backbone(nn.Module):
 
 
 def _feature_info(net: nn.Module) -> Any:
-    """timm's description of a feature extractor's outputs, which its types do not tell."""
+    """Timm's description of a feature extractor's outputs, which its types do not tell."""
     return net.feature_info
 
 

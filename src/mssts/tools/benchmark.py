@@ -125,7 +125,7 @@ def parts_of(model: VisModel) -> dict[str, list[nn.Module]]:
 def measure(name: str, size: tuple[int, int], frames: int, repeat: int, device: torch.device) -> Benchmark:
     """Run a preset on one random clip, masks of 10 queries included, and take the medians of `repeat` runs."""
     torch.manual_seed(SEED)
-    model = VisModel(preset(name)).eval().to(device)
+    model = VisModel(preset(name)).eval().requires_grad_(False).to(device)
     clip = torch.randn(1, frames, 3, *size, device=device)
     queries = torch.arange(min(NUM_KEPT_QUERIES, model.config.num_queries), device=device)
     parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -1,5 +1,6 @@
 """The state of a training run on disk: written atomically, read back exactly."""
 
+import json
 import os
 import pickle
 from dataclasses import asdict, dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from mssts.config import ModelConfig
 from mssts.errors import CheckpointError, ResourceError
 from mssts.model.vis import VisModel
 from mssts.train.settings import TrainSettings
@@ -44,8 +46,8 @@ def save_state(state: TrainState, settings: TrainSettings, path: Path) -> None:
         "optimizer": state.optimizer.state_dict(),
         "step": state.step,
         "elapsed_s": state.elapsed_s,
-        "settings": asdict(settings),
-        "config": asdict(state.model.config),
+        "settings": _plain(settings),
+        "config": _plain(state.model.config),
     }
     part = path.with_name(path.name + ".part")
     try:
@@ -67,14 +69,19 @@ def restore_state(state: TrainState, settings: TrainSettings, path: Path) -> Non
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        _refuse_other(asdict(state.model.config), content["config"], "model configuration", path)
-        _refuse_other(_fixed(asdict(settings)), _fixed(content["settings"]), "training settings", path)
+        _refuse_other(_plain(state.model.config), content["config"], "model configuration", path)
+        _refuse_other(_fixed(_plain(settings)), _fixed(content["settings"]), "training settings", path)
         state.model.load_state_dict(content["model"])
         state.optimizer.load_state_dict(content["optimizer"])
         state.step, state.elapsed_s = content["step"], content["elapsed_s"]
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path}: cannot resume from it, damaged or of another kind ({reason})") from error
+
+
+def _plain(settings: TrainSettings | ModelConfig) -> dict[str, object]:
+    """Settings as JSON has them: a file with classes in it would need a loader that runs code."""
+    return json.loads(json.dumps(asdict(settings)))
 
 
 def _fixed(settings: dict[str, object]) -> dict[str, object]:

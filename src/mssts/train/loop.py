@@ -75,10 +75,10 @@ def train(
         journal.record(state, output, trouble, rate)
         if skips_in_a_row == MAX_SKIPS_IN_A_ROW:
             raise MsstsError(f"{out}: training diverged, {skips_in_a_row} steps in a row had non-finite {trouble}")
-        if state.step % settings.evaluate_every == 0:
-            journal.report(state.step, evaluate_quickly(state.model, held_out))
         if should_stop(state.step):
             break
+        if state.step % settings.evaluate_every == 0:
+            journal.report(state.step, evaluate_quickly(state.model, held_out))
         if now - saved_at > 60 * settings.save_minutes:
             save(state, settings, out)
             saved_at = now

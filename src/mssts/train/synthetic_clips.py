@@ -4,7 +4,7 @@ import multiprocessing
 import signal
 from collections.abc import Iterator
 from multiprocessing.sharedctypes import Synchronized
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -125,13 +125,19 @@ def load_in_background(dataset: SyntheticClips) -> DataLoader[Batch]:
         batch_size=None,
         num_workers=1,
         prefetch_factor=3,
-        worker_init_fn=_ignore_signals,
+        worker_init_fn=_outlive_first_signal,
+        collate_fn=_as_made,
         # Its own generator: the loader must not draw from the random numbers of the training.
         generator=torch.Generator(),
     )
 
 
-def _ignore_signals(_worker: int) -> None:
-    """Leave Ctrl-C and a kill of the whole group to the training process, which ends the worker after it has saved."""
+def _as_made(batch: Any) -> Any:
+    """The batch itself; the loader's own conversion would make lists of its tuples."""
+    return batch
+
+
+def _outlive_first_signal(_worker: int) -> None:
+    """Let one Ctrl-C or kill of the whole group pass: the training process saves first and then ends the worker."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda number, _frame: signal.signal(number, signal.SIG_DFL))
