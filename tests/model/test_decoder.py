@@ -68,9 +68,8 @@ def test_box_gradients_stop_at_the_reference_of_each_layer() -> None:
     decoder = randomise(Decoder(CONFIG)).requires_grad_()
     decoder(random_memory(1, 2)).boxes_cxcywh[-1].sum().backward()
     gradients = [head.get_parameter("layers.2.weight").grad for head in decoder.box_heads]
-    assert gradients[:-1] == [None, None]
-    assert gradients[-1] is not None
-    assert gradients[-1].abs().max() > 0
+    reached = [gradient is not None and bool(gradient.abs().max() > 0) for gradient in gradients]
+    assert reached == [False, False, True]
 
 
 def test_instance_queries_gather_frames_by_their_softmax_weights() -> None:

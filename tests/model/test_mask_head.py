@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from random_weights import random_tokens, randomise
+from torch import Tensor
 
 from mssts.model.mask_head import MaskFeatureHead, predict_masks, upsample_aligned
 
@@ -67,8 +68,11 @@ def test_mask_gradients() -> None:
     features = random_tokens(1, 2, 8, 2, 2).requires_grad_()
     kernels = (random_tokens(1, 2, 169, seed=2) / 4).requires_grad_()
     points = random_tokens(1, 2, 2, 2, seed=3).requires_grad_()
-    run = torch.autograd.gradcheck
-    assert run(lambda *inputs: predict_masks(*inputs, [(16, 16)]), [features, kernels, points], fast_mode=True)
+
+    def run(features: Tensor, kernels: Tensor, points: Tensor) -> Tensor:
+        return predict_masks(features, kernels, points, [(16, 16)])
+
+    assert torch.autograd.gradcheck(run, [features, kernels, points], fast_mode=True)
 
 
 def test_mask_features_merge_odd_levels() -> None:

@@ -120,7 +120,7 @@ class Encoder(nn.Module):
         return pyramid
 
 
-def frame_mask(padding_mask: Bool[Tensor, "B S"] | None, num_frames: int) -> Bool[Tensor, "B*T S"] | None:
+def frame_mask(padding_mask: Bool[Tensor, "B S"] | None, num_frames: int) -> Bool[Tensor, "_ S"] | None:
     """Repeat a clip's padding mask for each of its frames."""
     return None if padding_mask is None else padding_mask.repeat_interleave(num_frames, dim=0)
 

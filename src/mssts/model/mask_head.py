@@ -97,7 +97,7 @@ def _split_kernels(
     return weights, list(parts[len(WEIGHT_SHAPES) :])
 
 
-def _pixel_centres(height: int, width: int, like: Tensor) -> Float[Tensor, "2 h*w"]:
+def _pixel_centres(height: int, width: int, like: Tensor) -> Float[Tensor, "2 _"]:
     """The input pixel (x, y) at the centre of each mask feature."""
     y = torch.arange(height, device=like.device, dtype=like.dtype) * STRIDE + STRIDE // 2
     x = torch.arange(width, device=like.device, dtype=like.dtype) * STRIDE + STRIDE // 2
