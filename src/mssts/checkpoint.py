@@ -36,10 +36,18 @@ def save_model(model: VisModel, path: str | Path, half: bool = False) -> None:
         save_file(tensors, part, metadata)
         with part.open("rb") as file:
             os.fsync(file.fileno())
+        part.chmod(0o666 & ~_umask())
         part.replace(path)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)
         raise ResourceError(f"{path}: cannot write the checkpoint ({error})") from error
+
+
+def _umask() -> int:
+    """The permissions that new files lack; the writer makes files that only their owner may read."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _storable(tensor: torch.Tensor, half: bool) -> torch.Tensor:

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,8 +10,8 @@ from mssts.loss.criterion import Criterion, CriterionOutput
 from mssts.loss.matcher import match
 from mssts.loss.terms import mask_dice_loss, mask_focal_loss
 from mssts.tools.convert_seqformer import convert
-from mssts.tools.golden import GoldenCase, pad_batch, read_case
-from mssts.types import Match, Targets
+from mssts.tools.golden import GoldenCase, case_targets, pad_batch, read_case
+from mssts.types import Match
 
 GOLDEN = Path(os.environ.get("MSSTS_GOLDEN", Path(__file__).parents[2].parent / "shared" / "golden"))
 TOLERANCE = 1e-4
@@ -32,18 +31,7 @@ def output(golden: GoldenCase) -> CriterionOutput:
     frames, padding_mask = pad_batch(golden.clips)
     with torch.no_grad():
         prediction = model(frames, padding_mask if padding_mask.any() else None)
-        return Criterion()(prediction, _targets(golden), golden.sizes)
-
-
-def _targets(golden: GoldenCase) -> list[Targets]:
-    clips = []
-    for index, (height, width) in enumerate(golden.sizes):
-        labels = torch.from_numpy(golden.expected[f"target_{index}_labels"])
-        shape = (len(labels), golden.case["frames"], height, width)
-        bits = np.unpackbits(golden.expected[f"target_{index}_masks"])[: np.prod(shape)]
-        masks = torch.from_numpy(bits.reshape(shape).astype(bool))
-        clips.append(Targets(labels, torch.from_numpy(golden.expected[f"target_{index}_boxes_cxcywh"]), masks))
-    return clips
+        return Criterion()(prediction, case_targets(golden), golden.sizes)
 
 
 def _pairs(matches: list[Match]) -> list[list[list[int]]]:
@@ -53,13 +41,13 @@ def _pairs(matches: list[Match]) -> list[list[list[int]]]:
 def test_official_last_layer_outputs_are_matched_alike(golden: GoldenCase) -> None:
     logits = torch.from_numpy(golden.expected["train_pred_logits"])
     boxes = torch.from_numpy(golden.expected["train_pred_boxes"])
-    assert _pairs(match(logits, boxes, _targets(golden))) == golden.case["matches_per_layer"][-1]
+    assert _pairs(match(logits, boxes, case_targets(golden))) == golden.case["matches_per_layer"][-1]
 
 
 def test_official_last_layer_masks_cost_alike(golden: GoldenCase) -> None:
     focal, dice, count = 0.0, 0.0, 0
     for index, (clip, (_, order)) in enumerate(
-        zip(_targets(golden), golden.case["matches_per_layer"][-1], strict=True)
+        zip(case_targets(golden), golden.case["matches_per_layer"][-1], strict=True)
     ):
         masks = torch.from_numpy(golden.expected[f"train_matched_masks_{index}"])[0]
         height, width = masks.shape[-2:]

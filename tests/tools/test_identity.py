@@ -64,7 +64,7 @@ def test_identity_ends_with_training(models: tuple[VisModel, VisModel], part: st
     before = [weight.detach().clone() for weight in weights]
     with torch.no_grad():
         for weight in weights:
-            weight += 0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3))
+            weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3)))
     baseline, changed = run_both(models, padded=False)
     with torch.no_grad():
         for weight, value in zip(weights, before, strict=True):

@@ -1,7 +1,7 @@
 """From decoded pixels to RGB as displayed: transparency and orientation."""
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Integer, UInt8
 from PIL import Image
 
 
@@ -12,7 +12,7 @@ def over_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(page, layer).convert("RGB")
 
 
-def orient(image: UInt8[np.ndarray, "H W 3"], matrix: Int[np.ndarray, "3 3"]) -> UInt8[np.ndarray, "h w 3"]:
+def orient(image: UInt8[np.ndarray, "H W 3"], matrix: Integer[np.ndarray, "3 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """Turn and mirror an image as a container's display matrix demands, to the nearest of the eight orientations.
 
     The matrix maps a stored point to a displayed one by `(x, y, 1) @ matrix`; only its upper left 2 x 2 part counts.

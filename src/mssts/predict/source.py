@@ -8,6 +8,8 @@ from types import TracebackType
 from mssts.types import Frame
 
 DEFAULT_FPS = 30.0
+# 8192 x 8192: far above any camera, and a decoded frame still fits in 200 MB. Beyond it a file is taken for a bomb.
+MAX_PIXELS = 1 << 26
 
 
 class VideoSource:

@@ -20,12 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mssts.errors import BadInputError
+from mssts.loss.criterion import Criterion, CriterionOutput
 from mssts.model.mask_head import predict_masks
 from mssts.model.vis import VisModel
 from mssts.tools.convert_seqformer import convert
-from mssts.types import Prediction
+from mssts.types import Prediction, Targets
 
 ABSOLUTE_TOLERANCE = 1e-4
+RELATIVE_LOSS_TOLERANCE = 1e-4
 RELATIVE_MASK_TOLERANCE = 1e-3
 BATCH_MULTIPLE = 32
 
@@ -78,6 +80,18 @@ def read_case(folder: Path) -> GoldenCase:
     return GoldenCase(case, expected, maker.make_state_dict(folder / "manifest.json", case["weights_seed"]), clips)
 
 
+def case_targets(golden: GoldenCase) -> list[Targets]:
+    """The truth of each clip."""
+    clips = []
+    for index, (height, width) in enumerate(golden.sizes):
+        labels = torch.from_numpy(golden.expected[f"target_{index}_labels"])
+        shape = (len(labels), golden.case["frames"], height, width)
+        bits = np.unpackbits(golden.expected[f"target_{index}_masks"])[: np.prod(shape)]
+        masks = torch.from_numpy(bits.reshape(shape).astype(bool))
+        clips.append(Targets(labels, torch.from_numpy(golden.expected[f"target_{index}_boxes_cxcywh"]), masks))
+    return clips
+
+
 def _import_file(path: Path) -> ModuleType:
     """Import a Python file by its path."""
     spec = importlib.util.spec_from_file_location("golden_weights", path)
@@ -124,6 +138,18 @@ def _compare_batch(model: VisModel, golden: GoldenCase) -> Iterator[Deviation]:
         clip = _one_clip(prediction, index)
         masks = predict_masks(*_last_layer_masks(clip, torch.tensor(queries)), [golden.sizes[index]])
         yield _relative(f"train masks of clip {index}", masks, golden.expected[f"train_matched_masks_{index}"])
+    yield from _compare_losses(Criterion()(prediction, case_targets(golden), golden.sizes), golden)
+
+
+def _compare_losses(output: CriterionOutput, golden: GoldenCase) -> Iterator[Deviation]:
+    """Matches of every decoder layer, which must be equal, and every loss that the official criterion minimises."""
+    ours = [[[found.query_index.tolist(), found.target_index.tolist()] for found in layer] for layer in output.matches]
+    wrong = sum(mine != official for mine, official in zip(ours, golden.case["matches_per_layer"], strict=True))
+    yield Deviation("layers with other matches", wrong, 0)
+    pairs = {name: (float(loss), golden.case["losses"][name]) for name, loss in output.losses.named().items()}
+    pairs["weighted total"] = (float(output.total), golden.case["weighted_total"])
+    for name, (loss, official) in pairs.items():
+        yield Deviation(f"{name} (relative)", abs(loss - official) / max(abs(official), 1e-12), RELATIVE_LOSS_TOLERANCE)
 
 
 def _compare_queries(pass_name: str, prediction: Prediction, golden: GoldenCase) -> Iterator[Deviation]:
