@@ -31,7 +31,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,viz]"
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,train,viz]"
 	touch $@
 
 clean:

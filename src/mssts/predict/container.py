@@ -70,24 +70,26 @@ def _check_mp4(data: Bytes) -> Damage | None:
     return None
 
 
-_SEGMENT, _CLUSTER, _BLOCK_GROUP = 0x18538067, 0x1F43B675, 0xA0
-_LEVEL_1 = {_CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367}
+_SEGMENT, _TRACKS, _CLUSTER, _BLOCK_GROUP = 0x18538067, 0x1654AE6B, 0x1F43B675, 0xA0
+_BLOCKS = (0xA3, 0xA1)
+_LEVEL_1 = {_CLUSTER, _TRACKS, 0x114D9B74, 0x1549A966, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367}
 _IN_CLUSTER = {0xE7, 0xA7, 0xAB, 0xA3, 0xAF, 0x5854, _BLOCK_GROUP}
 _IN_BLOCK_GROUP = {0xA1, 0xA2, 0x9B, 0xFA, 0xFB, 0xFD, 0xA4, 0x75A1, 0x75A2, 0x8E, 0xC8}
 _ANYWHERE = {0xEC, 0xBF, 0x1A45DFA3}
 _KNOWN = {_SEGMENT} | _LEVEL_1 | _IN_CLUSTER | _IN_BLOCK_GROUP | _ANYWHERE
+_TRACK_ENTRY, _TRACK_NUMBER = 0xAE, 0xD7
 
 
 def _check_matroska(data: Bytes) -> Damage | None:
-    """Follow the EBML elements down to the blocks; every element must be known and end inside its parent."""
+    """Follow the EBML elements down to the blocks; each must be known, end inside its parent and name a track."""
     position, ends = 0, [len(data)]
+    tracks: set[int | None] = set()
     while position < len(data):
         while len(ends) > 1 and position == ends[-1]:
             ends.pop()
-        element, after_id = _read_element_id(data, position)
-        size, start = _read_element_size(data, after_id)
+        element, size, start = _read_element(data, position)
         if element in _LEVEL_1:
-            del ends[2:]  # closes a cluster of unknown size; one of known size was closed above if it was sound
+            del ends[2:]  # closes a cluster of unknown size; one of known size was closed above
         if element not in _KNOWN or (size is None and element not in (_SEGMENT, _CLUSTER)):
             # Anything may follow the segment.
             return None if len(ends) == 1 and position > 0 else _broken(position)
@@ -100,8 +102,32 @@ def _check_matroska(data: Bytes) -> Damage | None:
             ends.append(end)
         elif end > len(data):
             return _cut(position, ends[0] - len(data))
+        elif element == _TRACKS:
+            tracks = _track_numbers(data, start, end)
+        elif element in _BLOCKS and tracks and _read_element_size(data, start)[0] not in tracks:
+            return _broken(position)
         position = start if element in (_SEGMENT, _CLUSTER, _BLOCK_GROUP) else end
     return _cut(len(data), ends[0] - len(data)) if ends[0] > len(data) else None
+
+
+def _track_numbers(data: Bytes, position: int, end: int) -> set[int | None]:
+    """The numbers by which blocks name their track."""
+    numbers: set[int | None] = set()
+    while position < end:
+        element, size, start = _read_element(data, position)
+        if size is None:
+            break
+        if element == _TRACK_NUMBER:
+            numbers.add(int.from_bytes(data[start : start + size], "big"))
+        position = start if element == _TRACK_ENTRY else start + size
+    return numbers
+
+
+def _read_element(data: Bytes, position: int) -> tuple[int, int | None, int]:
+    """The id and size of the EBML element at `position`, and where its content starts."""
+    element, after_id = _read_element_id(data, position)
+    size, start = _read_element_size(data, after_id)
+    return element, size, start
 
 
 def _read_element_id(data: Bytes, position: int) -> tuple[int, int]:
@@ -144,7 +170,7 @@ def _check_avi(data: Bytes) -> Damage | None:
             # An unfinished recording has no size here: its frames reach to the end of the file.
             movi_end = end if end > position + 12 else len(data)
         elif in_movi and end > len(data):
-            return _cut(position, movi_end - len(data))
+            return _cut(position, movi_end - len(data)) if movi_end > len(data) else _broken(position)
         enters = kind == b"RIFF" or (kind == b"LIST" and list_kind in (b"movi", b"rec "))
         position = position + 12 if enters else end + end % 2
     return _cut(len(data), movi_end - len(data)) if movi_end > len(data) + 1 else None

@@ -83,24 +83,47 @@ class VideoFile(VideoSource):
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """Decode packet by packet; damage and a missing end raise after the good frames."""
-        num_frames = 0
-        damage_offset = self._damage.offset if self._damage else None
+        num_packets, num_frames, last_dts = 0, 0, None
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.is_corrupt:
-                    raise self._broken(self._damage.reason if self._damage else "a packet is damaged", num_frames)
-                if damage_offset is not None and packet.pos is not None and packet.pos + packet.size > damage_offset:
+            for packet in _demux(self._container, self._stream):
+                if self._is_damaged(packet, num_packets):
                     break
+                num_packets += 1
                 for frame in packet.decode():
                     if frame.is_corrupt:
                         raise self._broken("a frame is damaged", num_frames)
                     num_frames += 1
                     yield frame
-        except FFmpegError as error:
+                last_dts = packet.dts if packet.size else last_dts
+            else:
+                return
+        except (FFmpegError, IndexError) as error:
             what = self._damage.reason if self._damage else f"cannot be decoded ({_reason(error)})"
             raise self._broken(what, num_frames) from error
-        if self._damage:
-            raise self._broken(self._damage.reason, num_frames)
+        for frame in self._drained(last_dts):
+            num_frames += 1
+            yield frame
+        raise self._broken(self._damage.reason if self._damage else "a packet is damaged", num_frames)
+
+    def _is_damaged(self, packet: av.Packet, num_packets_before: int) -> bool:
+        """Whether this packet, or the empty one that stands for the end, is not what the file should hold here."""
+        if packet.is_corrupt or self._damage is None:
+            return packet.is_corrupt
+        if not packet.size:
+            # Damage behind the last packet, say in an index, has cost no frame.
+            return not 0 < self._stream.frames <= num_packets_before
+        return packet.pos is not None and packet.pos + packet.size > self._damage.offset
+
+    def _drained(self, last_dts: int | None) -> list[av.VideoFrame]:
+        """The frames that the decoder still holds back when good packets end, up to the first that may be missing.
+
+        What comes later in the file is decoded after `last_dts`, so it is also shown after it.
+        """
+        try:
+            frames = self._stream.codec_context.decode(None)
+        except FFmpegError:
+            return []
+        return [f for f in frames if last_dts is not None and f.pts is not None and f.pts <= last_dts]
 
     def _broken(self, what: str, num_frames: int) -> PartialInputError:
         """The error for damage behind good frames."""
@@ -155,16 +178,24 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
+def _demux(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:
+    """The packets of a stream, found by its place among the video streams.
+
+    A damaged file can make its stream numbers jump; PyAV then raises IndexError when asked for the stream itself.
+    """
+    return container.demux(video=container.streams.video.index(stream))
+
+
 def _count_packets(container: InputContainer, stream: VideoStream) -> tuple[int, float]:
     """How many packets a stream holds, and how many per second; 0 where it holds no two times."""
     num_packets = 0
     times: list[int] = []
     try:
-        for packet in container.demux(stream):
+        for packet in _demux(container, stream):
             num_packets += packet.size > 0
             if packet.size and packet.pts is not None:
                 times.append(packet.pts)
-    except FFmpegError:
+    except (FFmpegError, IndexError):
         pass  # damage is reported where it stands among the frames, see _decoded
     span_s = float((max(times) - min(times)) * (stream.time_base or 0)) if times else 0.0
     return num_packets, (num_packets - 1) / span_s if span_s > 0 else 0.0

@@ -24,8 +24,9 @@ from mssts.errors import BadInputError, MsstsError, ResourceError
 from mssts.loss.criterion import Criterion, CriterionOutput
 from mssts.model.vis import VisModel
 from mssts.train.checkpoint import FILE_NAME, TrainState, restore_state, save_state
+from mssts.train.imagenet import load_imagenet_lite0
 from mssts.train.journal import Journal
-from mssts.train.optim import learning_rate, make_optimizer, set_learning_rate
+from mssts.train.optim import learning_rate, make_optimizer, set_learning_rate, thaw_backbone
 from mssts.train.quick_evaluation import evaluate_quickly, held_out_clips
 from mssts.train.settings import ClipSettings, TrainSettings
 from mssts.train.synthetic_clips import Batch, SyntheticClips, load_in_background
@@ -68,6 +69,7 @@ def train(
         dataset.progress.value = progress
         batch = next(batches)
         rate = learning_rate(settings, state.step, progress)
+        thaw_backbone(state.optimizer, trains=not settings.imagenet or progress >= settings.backbone_start)
         output, trouble = train_step(state, settings, criterion, batch, rate)
         now = time.monotonic()
         state.elapsed_s, clock = state.elapsed_s + now - clock, now
@@ -100,6 +102,8 @@ def prepare(settings: TrainSettings, config: ModelConfig, out: Path, resume: boo
         raise BadInputError(f"{path}: a training is there already; go on with --resume or choose another folder")
     torch.manual_seed(settings.seed)
     model = VisModel(config).train()
+    if settings.imagenet and not path.exists():
+        load_imagenet_lite0(model.backbone)
     state = TrainState(model, make_optimizer(model, settings))
     if path.exists():
         restore_state(state, settings, path)
@@ -166,6 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
     length.add_argument("--minutes", type=float, help="length in minutes, resumed runs included")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the checkpoint")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
+    parser.add_argument("--imagenet", action="store_true", help="start the backbone from ImageNet weights")
     defaults, clips = TrainSettings(steps=1), ClipSettings()
     parser.add_argument("--threads", type=int, help="CPU threads of the training process")
     for name in ("seed", "learning_rate", "warmup_steps", "clip_norm", "evaluate_every", "save_minutes"):

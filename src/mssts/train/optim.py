@@ -12,12 +12,23 @@ SLOW_NAMES = ("sampling_offsets", "first_reference")
 
 
 def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
-    """AdamW over two groups; each group's `factor` is its share of the learning rate."""
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    slow = [parameter for name, parameter in named if any(part in name for part in SLOW_NAMES)]
-    usual = [parameter for name, parameter in named if not any(part in name for part in SLOW_NAMES)]
-    groups = [{"params": usual, "factor": 1.0}, {"params": slow, "factor": settings.slow_factor}]
+    """AdamW over three groups; each group's `factor` is its share of the learning rate."""
+    groups = [
+        {"params": [], "factor": 1.0},
+        {"params": [], "factor": settings.slow_factor},
+        {"params": [], "factor": settings.backbone_factor if settings.imagenet else 1.0},
+    ]
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_slow = any(part in name for part in SLOW_NAMES)
+            groups[2 if name.startswith("backbone.") else int(is_slow)]["params"].append(parameter)
     return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def thaw_backbone(optimizer: torch.optim.Optimizer, trains: bool) -> None:
+    """Let the backbone's parameters learn, or spare their gradients: a frozen backbone halves a step's time."""
+    for parameter in optimizer.param_groups[2]["params"]:
+        parameter.requires_grad_(trains)
 
 
 def learning_rate(settings: TrainSettings, step: int, progress: float) -> float:

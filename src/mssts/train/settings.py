@@ -38,6 +38,9 @@ class TrainSettings:
         seed: Seeds the weights, the clips and dropout.
         learning_rate: The peak, after the warm-up.
         slow_factor: Share of it for sampling offsets and reference points, as in the paper's baseline.
+        imagenet: Start the backbone from ImageNet weights.
+        backbone_factor: The backbone's share of the learning rate.
+        backbone_start: Share of the training during which the backbone stays as it is, if it has ImageNet weights.
         weight_decay: Of AdamW.
         warmup_steps: Steps over which the learning rate grows from nothing to its peak.
         final_factor: Share of the peak at which the cosine decay ends.
@@ -53,6 +56,9 @@ class TrainSettings:
     seed: int = 0
     learning_rate: float = 4e-4
     slow_factor: float = 0.1
+    imagenet: bool = False
+    backbone_factor: float = 0.2
+    backbone_start: float = 0.6
     weight_decay: float = 1e-4
     warmup_steps: int = 100
     final_factor: float = 0.02
