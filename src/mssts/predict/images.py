@@ -17,7 +17,7 @@ from mssts.types import Frame
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 # Pillow knows formats that start other programs or pull in other files; none of them is a frame.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
 
 
 class ImageSequence(VideoSource):

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from mssts.api import Mode, Segmenter
 from mssts.errors import BadInputError, MsstsError, PartialInputError
 from mssts.predict.job import near_online_job, offline_job
-from mssts.predict.run_folder import Output, RunFolder
+from mssts.predict.run_folder import SPOOL_NAME, Output, RunFolder
 from mssts.predict.settings import PredictSettings
 from mssts.predict.stored import from_stored
 from mssts.predict.summary import TrackSummary, summarise
@@ -69,6 +69,8 @@ def predict_to_folder(segmenter: Segmenter, settings: PredictSettings, options: 
     with open_source(options.source) as video:
         header = _header(video, segmenter, settings, options)
         fps, total, is_live = video.fps, video.num_frames_hint, video.is_live
+    if (options.out / SPOOL_NAME).exists() and not (options.resume or options.overwrite):
+        raise BadInputError(f"{options.out}: holds an interrupted run; --resume goes on, --overwrite starts over")
     folder = RunFolder(options.out, options.save, fps, options.overwrite, options.resume)
     partial: MsstsError | None = None
     try:
@@ -85,7 +87,7 @@ def predict_to_folder(segmenter: Segmenter, settings: PredictSettings, options: 
         folder.abort(keep_spool=True)
         raise InterruptedRunError(f"{options.out}: stopped; the same command with --resume goes on") from None
     except BaseException:
-        folder.abort()
+        folder.abort(keep_spool=options.resume)
         raise
     return report
 

@@ -24,6 +24,7 @@ from mssts.types import FrameResult
 from mssts.visualize.overlay import draw_overlay
 
 Output = Literal["video", "json", "masks"]
+SPOOL_NAME = "tracks.sqlite.part"
 MASK_FILE_NAME = re.compile(r"\d{6,}\.png")
 SQLITE_SUFFIXES = ("", "-journal", "-wal", "-shm")
 
@@ -61,7 +62,7 @@ class RunFolder:
         self.video_path = self.path / "overlay.mp4"
         self.json_path = self.path / "results.json"
         self.masks_path = self.path / "masks"
-        self.spool_path = self.path / "tracks.sqlite.part"
+        self.spool_path = self.path / SPOOL_NAME
         self._masks_part_path = self.path / "masks.part"
         self._old_masks_path = self.path / "masks.old.part"
         self._fps = fps

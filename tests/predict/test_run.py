@@ -1,0 +1,168 @@
+"""From a source to a run folder: complete, partial, interrupted and resumed runs."""
+
+import json
+from pathlib import Path
+
+import av
+import media_files
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+from small_segmenter import CATEGORIES, make_segmenter
+
+from mssts.api import Segmenter
+from mssts.errors import BadInputError, ResourceError
+from mssts.predict import run as run_module
+from mssts.predict.near_online import NearOnlinePredictor
+from mssts.predict.run import InterruptedRunError, RunOptions, predict_to_folder
+from mssts.predict.settings import PredictSettings
+from mssts.predict.track_store import TrackStore
+
+NUM_FRAMES = 17
+SIZE = (64, 96)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return make_segmenter()
+
+
+@pytest.fixture(scope="module")
+def settings(segmenter: Segmenter) -> PredictSettings:
+    return segmenter.settings(confidence=0.3)
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return media_files.write_video(tmp_path / "in.mp4", NUM_FRAMES, size=SIZE)
+
+
+def options(video: Path, out: Path, **changes) -> RunOptions:
+    return RunOptions(source=str(video), out=out, save=("video", "json", "masks"), progress=False, **changes)
+
+
+def final_names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.endswith(".part")}
+
+
+def count_frames(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_outputs_agree_with_each_other(segmenter, settings, video, tmp_path):
+    report = predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
+    assert report.partial is None
+    assert report.num_frames == NUM_FRAMES
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"overlay.mp4", "results.json", "masks"}
+    assert count_frames(tmp_path / "run" / "overlay.mp4") == NUM_FRAMES
+    entries = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert entries
+    assert {entry["category_id"] for entry in entries} <= {category.id for category in CATEGORIES}
+    for index in range(NUM_FRAMES):
+        ids = np.asarray(Image.open(tmp_path / "run" / "masks" / f"{index:06d}.png"))
+        union = np.zeros(SIZE, dtype=bool)
+        for entry in entries:
+            assert len(entry["segmentations"]) == NUM_FRAMES
+            if entry["segmentations"][index]:
+                union |= coco_mask.decode(entry["segmentations"][index]).astype(bool)
+        np.testing.assert_array_equal(ids > 0, union)
+        assert set(np.unique(ids)) - {0} <= {entry["track_id"] for entry in entries}
+
+
+def test_earlier_run_is_not_touched_without_overwrite(segmenter, settings, video, tmp_path):
+    predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(BadInputError, match="--overwrite"):
+        predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+    predict_to_folder(segmenter, settings, options(video, tmp_path / "run", overwrite=True))
+    after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert after[tmp_path / "run" / "results.json"] == before[tmp_path / "run" / "results.json"]
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, window: int, error: BaseException) -> None:
+    """Make the model's n-th window end in an error."""
+    seen = []
+    detect = NearOnlinePredictor.detect
+
+    def failing(self, frames):
+        seen.append(frames)
+        if len(seen) == window:
+            raise error
+        return detect(self, frames)
+
+    monkeypatch.setattr(NearOnlinePredictor, "detect", failing)
+
+
+@pytest.mark.parametrize("window", [1, 2, 4, 5])
+def test_resumed_run_equals_an_uninterrupted_one(segmenter, settings, video, tmp_path, window):
+    predict_to_folder(segmenter, settings, options(video, tmp_path / "whole"))
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, window, KeyboardInterrupt())
+        with pytest.raises(InterruptedRunError, match="--resume"):
+            predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
+    assert final_names(tmp_path / "run") == set()
+    report = predict_to_folder(segmenter, settings, options(video, tmp_path / "run", resume=True))
+    assert report.num_frames == NUM_FRAMES
+    assert count_frames(tmp_path / "run" / "overlay.mp4") == NUM_FRAMES
+    whole, resumed = (tmp_path / name / "results.json" for name in ("whole", "run"))
+    assert resumed.read_bytes() == whole.read_bytes()
+    for path in (tmp_path / "whole" / "masks").iterdir():
+        assert (tmp_path / "run" / "masks" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_resume_refuses_other_settings_and_nothing_to_resume(segmenter, settings, video, tmp_path):
+    with pytest.raises(BadInputError, match="no interrupted run"):
+        predict_to_folder(segmenter, settings, options(video, tmp_path / "run", resume=True))
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 3, KeyboardInterrupt())
+        with pytest.raises(InterruptedRunError):
+            predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
+    with pytest.raises(BadInputError, match="interrupted run; --resume"):
+        predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
+    with pytest.raises(BadInputError, match="another settings"):
+        other = segmenter.settings(confidence=0.4)
+        predict_to_folder(segmenter, other, options(video, tmp_path / "run", resume=True))
+    # The refusal must not have cost the interrupted run.
+    assert (
+        predict_to_folder(segmenter, settings, options(video, tmp_path / "run", resume=True)).num_frames == NUM_FRAMES
+    )
+
+
+def test_broken_source_gives_all_good_frames_and_says_so(segmenter, settings, tmp_path):
+    whole = media_files.write_video(tmp_path / "in.mkv", NUM_FRAMES, size=SIZE, options={"g": "4"})
+    broken = media_files.cut(whole, 0.7)
+    report = predict_to_folder(segmenter, settings, options(broken, tmp_path / "run"))
+    assert report.partial is not None
+    assert report.partial.exit_code == 4
+    assert 0 < report.num_frames < NUM_FRAMES
+    assert count_frames(tmp_path / "run" / "overlay.mp4") == report.num_frames
+    for entry in json.loads((tmp_path / "run" / "results.json").read_text()):
+        assert len(entry["segmentations"]) == report.num_frames
+
+
+def test_failure_leaves_nothing_behind(segmenter, settings, video, tmp_path, monkeypatch):
+    def full_disk(*_args, **_kwargs):
+        raise ResourceError("results.json: cannot be written (no space)")
+
+    monkeypatch.setattr(TrackStore, "write_youtube_vis", full_disk)
+    with pytest.raises(ResourceError):
+        predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_live_source_is_finished_on_ctrl_c(segmenter, settings, video, tmp_path, monkeypatch):
+    original = run_module.open_source
+
+    def as_live(source, **keywords):
+        opened = original(source, **keywords)
+        opened.is_live = True
+        return opened
+
+    monkeypatch.setattr(run_module, "open_source", as_live)
+    interrupt_at(monkeypatch, 3, KeyboardInterrupt())
+    report = predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
+    assert report.num_frames == 5 + 3
+    assert count_frames(tmp_path / "run" / "overlay.mp4") == report.num_frames
