@@ -1,112 +1,84 @@
-"""Media files for tests, made with PyAV and Pillow; every picture carries its index as blocks of black and white."""
+"""Real media files for tests: frames whose picture tells their index, and ways to damage a file."""
 
-import struct
-from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
-NUM_BITS, BLOCK = 6, 16
-WIDTH, HEIGHT = NUM_BITS * BLOCK, 64
+BITS = 6
+CELL = 16
+HEIGHT, WIDTH = 48, CELL * BITS
 
 
-def picture(index: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
-    """The index in blocks along the top, a moving texture below, which makes codecs predict between frames."""
-    texture = np.random.default_rng(0).integers(60, 200, (height, width, 3), dtype=np.uint8)
-    image = np.roll(texture, 3 * index, axis=1)
-    image[: 2 * BLOCK] = 0
-    for bit in range(NUM_BITS):
-        if index >> bit & 1:
-            image[: 2 * BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = 255
+def numbered_frame(index: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """A picture with the index as black and white blocks in its top rows, most significant bit first."""
+    image = np.full((height, width, 3), 90, dtype=np.uint8)
+    for bit in range(BITS):
+        image[: height // 2, bit * CELL : (bit + 1) * CELL] = 235 if index >> (BITS - 1 - bit) & 1 else 20
     return image
 
 
-def read_index(image: np.ndarray) -> int:
-    """The index that `picture` wrote; blocks survive lossy codecs, their middles are compared with grey."""
-    middles = image[BLOCK // 2, BLOCK // 2 : WIDTH : BLOCK].mean(axis=-1)
-    return sum(1 << bit for bit, value in enumerate(middles) if value > 127)
+def read_number(image: np.ndarray) -> int:
+    """The index that a picture shows, after lossy compression."""
+    rows = slice(4, image.shape[0] // 2 - 4)
+    bits = [image[rows, bit * CELL + 4 : (bit + 1) * CELL - 4].mean() > 128 for bit in range(BITS)]
+    return int("".join("1" if bit else "0" for bit in bits), 2)
 
 
 def write_video(
     path: Path,
-    codec: str = "libx264",
+    num_frames: int,
     *,
-    num_frames: int = 40,
-    times_ms: Sequence[int] | None = None,
-    pixels: str = "yuv420p",
-    size: tuple[int, int] = (WIDTH, HEIGHT),
-    codec_options: dict[str, str] | None = None,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    size: tuple[int, int] = (HEIGHT, WIDTH),
+    times: list[int] | None = None,
+    rotation: int = 0,
+    options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
-    with_audio_s: float = 0.0,
 ) -> Path:
-    """A video of `picture`s at 25 frames per second, or at the given times."""
-    with av.open(str(path), "w", options=container_options or {}) as container:
-        stream = container.add_stream(codec, rate=25, options=codec_options or {})
-        stream.width, stream.height, stream.pix_fmt = *size, pixels
-        if times_ms is not None:
-            stream.codec_context.time_base = Fraction(1, 1000)
-        audio = container.add_stream("aac", rate=48000) if with_audio_s else None
+    """Write numbered frames at 25 per second, or at the times given in units of 1/25 s."""
+    height, width = size
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+        if rotation:
+            stream.set_display_rotation(rotation)
         for index in range(num_frames):
-            frame = av.VideoFrame.from_ndarray(picture(index, *size), format="rgb24")
-            if times_ms is not None:
-                frame.pts, frame.time_base = times_ms[index], Fraction(1, 1000)
+            frame = av.VideoFrame.from_ndarray(numbered_frame(index, height, width), format="rgb24")
+            frame.pts = times[index] if times else index
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-        if audio is not None:
-            _write_silence(container, audio, with_audio_s)
     return path
 
 
-def write_audio(path: Path, seconds: float = 0.5) -> Path:
-    """A file with sound only."""
+def write_audio(path: Path) -> Path:
+    """A sound file without pictures."""
     with av.open(str(path), "w") as container:
-        _write_silence(container, container.add_stream("aac", rate=48000), seconds)
+        stream = container.add_stream("aac", rate=44100, layout="mono")
+        for index in range(20):
+            samples = np.zeros((1, 1024), dtype=np.float32)
+            frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 44100, index * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
     return path
 
 
-def _write_silence(container, stream, seconds: float) -> None:
-    silence = np.zeros((2, int(48000 * seconds)), np.float32)
-    frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="stereo")
-    frame.sample_rate = 48000
-    container.mux(stream.encode(frame))
-    container.mux(stream.encode(None))
+def cut(path: Path, share: float) -> Path:
+    """A copy with only the first share of the bytes."""
+    target = path.with_name(f"cut-{path.name}")
+    data = path.read_bytes()
+    target.write_bytes(data[: int(len(data) * share)])
+    return target
 
 
-def patch_display_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
-    """Write the four numbers that turn and mirror into an MP4's track header (16.16 fixed point, row major)."""
+def flip_bytes(path: Path, at: float, count: int = 64) -> Path:
+    """A copy with some bytes in the middle inverted."""
+    target = path.with_name(f"flipped-{path.name}")
     data = bytearray(path.read_bytes())
-    identity = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-    position = data.index(identity, data.index(b"tkhd"))
-    matrix = (a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
-    data[position : position + 36] = struct.pack(">9i", *matrix)
-    path.write_bytes(data)
-    return path
-
-
-def start_edit_at(path: Path, frame_index: int) -> Path:
-    """Change an MP4's edit list so that the presentation starts at a later frame, as a trim on a phone does."""
-    data = bytearray(path.read_bytes())
-    position = data.index(b"elst") + 12
-    duration, media_time = struct.unpack(">Ii", data[position : position + 8])
-    data[position : position + 8] = struct.pack(">Ii", duration - 40 * frame_index, media_time + 512 * frame_index)
-    path.write_bytes(data)
-    return path
-
-
-def empty_avi_chunk(path: Path, index: int) -> Path:
-    """Make one frame of an AVI a chunk of no bytes, as recorders write where the picture did not change."""
-    data = bytearray(path.read_bytes())
-    position = data.index(b"movi") + 4
-    for _ in range(index):
-        position += 8 + _even(data, position)
-    room = _even(data, position) - 8
-    data[position + 4 : position + 16] = bytes(4) + b"JUNK" + struct.pack("<I", room)
-    path.write_bytes(data)
-    return path
-
-
-def _even(data: bytearray, position: int) -> int:
-    size = int.from_bytes(data[position + 4 : position + 8], "little")
-    return size + size % 2
+    start = int(len(data) * at)
+    for position in range(start, start + count):
+        data[position] ^= 0xFF
+    target.write_bytes(data)
+    return target

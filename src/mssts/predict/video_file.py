@@ -83,7 +83,8 @@ class VideoFile(VideoSource):
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """Decode packet by packet; damage and a missing end raise after the good frames."""
-        num_packets, num_frames, last_dts = 0, 0, None
+        num_packets = num_frames = 0
+        safe_until = None
         try:
             for packet in _demux(self._container, self._stream):
                 if self._is_damaged(packet, num_packets):
@@ -94,13 +95,13 @@ class VideoFile(VideoSource):
                         raise self._broken("a frame is damaged", num_frames)
                     num_frames += 1
                     yield frame
-                last_dts = packet.dts if packet.size else last_dts
+                safe_until = _safe_until(packet, safe_until)
             else:
                 return
         except (FFmpegError, IndexError) as error:
             what = self._damage.reason if self._damage else f"cannot be decoded ({_reason(error)})"
             raise self._broken(what, num_frames) from error
-        for frame in self._drained(last_dts):
+        for frame in self._drained(safe_until):
             num_frames += 1
             yield frame
         raise self._broken(self._damage.reason if self._damage else "a packet is damaged", num_frames)
@@ -114,16 +115,13 @@ class VideoFile(VideoSource):
             return not 0 < self._stream.frames <= num_packets_before
         return packet.pos is not None and packet.pos + packet.size > self._damage.offset
 
-    def _drained(self, last_dts: int | None) -> list[av.VideoFrame]:
-        """The frames that the decoder still holds back when good packets end, up to the first that may be missing.
-
-        What comes later in the file is decoded after `last_dts`, so it is also shown after it.
-        """
+    def _drained(self, safe_until: int | None) -> list[av.VideoFrame]:
+        """The frames that the decoder still holds back when good packets end, up to the first that may be missing."""
         try:
             frames = self._stream.codec_context.decode(None)
         except FFmpegError:
             return []
-        return [f for f in frames if last_dts is not None and f.pts is not None and f.pts <= last_dts]
+        return [f for f in frames if safe_until is not None and f.pts is not None and f.pts <= safe_until]
 
     def _broken(self, what: str, num_frames: int) -> PartialInputError:
         """The error for damage behind good frames."""
@@ -176,6 +174,16 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     # Frame threads also catch more damage than slice threads do, which drop a slice's error.
     stream.thread_type = "AUTO"
     return stream
+
+
+def _safe_until(packet: av.Packet, before: int | None) -> int | None:
+    """Up to which presentation time nothing can be missing if the file breaks off behind this packet.
+
+    What comes later is decoded later than this packet, so it is shown later than this packet's decoding time; and
+    nothing is shown before the first packet's picture, which is a key frame.
+    """
+    times = [time for time in (before, packet.dts, packet.pts if before is None else None) if time is not None]
+    return max(times) if times else None
 
 
 def _demux(container: InputContainer, stream: VideoStream) -> Iterator[av.Packet]:

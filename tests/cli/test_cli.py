@@ -1,0 +1,195 @@
+"""The command line in real processes: exit codes, one line per error, clean stops."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "predict"))
+import media_files
+from small_segmenter import make_segmenter
+
+from mssts.checkpoint import save_model
+from mssts.cli import main
+from mssts.errors import BadInputError
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+class Done(NamedTuple):
+    """What a command line left: exit code and the two streams."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def mssts(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run a command line in this process, which saves the seconds of importing torch."""
+
+    def run(*arguments: object) -> Done:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return run
+
+
+def errors(stderr: str) -> list[str]:
+    """The lines on stderr that are no progress bar."""
+    lines = stderr.replace("\r", "\n").split("\n")
+    return [line for line in lines if line.strip() and "frame/s" not in line and "?frame" not in line]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_model(make_segmenter().model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return media_files.write_video(tmp_path_factory.mktemp("video") / "in.mp4", 12, size=(64, 96))
+
+
+def test_help_needs_no_torch():
+    code = "import sys, mssts.cli as c; c.build_parser().format_help(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["predict"], ["predict", "a", "--save", "pdf"], ["predict", "a", "--conf", "2"]]
+)
+def test_wrong_usage_is_2(mssts, arguments):
+    assert mssts(*arguments).returncode == 2
+
+
+def test_missing_source_is_3(mssts, model, tmp_path):
+    done = mssts("predict", tmp_path / "none.mp4", "--model", model, "--out", tmp_path / "run")
+    assert done.returncode == 3
+    assert len(errors(done.stderr)) == 1
+    assert "none.mp4" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+class Malicious:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+def bad_checkpoints(folder: Path) -> dict[str, Path]:
+    files = {kind: folder / f"{kind}.pth" for kind in ("text", "empty", "malicious", "other")}
+    files["text"].write_text("not a checkpoint")
+    files["empty"].touch()
+    with files["malicious"].open("wb") as file:
+        pickle.dump({"model": Malicious(folder / "marker")}, file)
+    torch.save({"model": {"fc.weight": torch.zeros(2)}}, files["other"])
+    return files
+
+
+@pytest.mark.parametrize("kind", ["text", "empty", "malicious", "other", "missing"])
+@pytest.mark.parametrize("verb", ["predict", "convert"])
+def test_bad_checkpoint_is_6(mssts, monkeypatch, video, tmp_path, kind, verb):
+    monkeypatch.chdir(tmp_path)
+    path = bad_checkpoints(tmp_path).get(kind, tmp_path / "missing.pth")
+    arguments = ["convert", path, tmp_path / "out"] if verb == "convert" else ["predict", video, "--model", path]
+    done = mssts(*arguments)
+    assert done.returncode == 6, done.stderr
+    assert len(errors(done.stderr)) == 1
+    assert str(path) in done.stderr
+    assert not (tmp_path / "marker").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_debug_shows_where_it_failed(tmp_path, model):
+    with pytest.raises(BadInputError):
+        main(["predict", str(tmp_path / "none.mp4"), "--model", str(model), "--debug"])
+
+
+FULL_DISK = """
+import resource, signal, sys
+from mssts.cli import main
+from mssts.errors import BadInputError
+import mssts.tools.predict
+# No file may grow beyond 4 KiB, as if the disk were full.
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+video, model, out = sys.argv[1:]
+for save in ("video", "json", "masks"):
+    print(main(["predict", video, "--model", model, "--out", f"{out}/{save}", "--save", save]))
+"""
+
+
+def test_full_disk_is_5(model, video, tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, *map(str, (video, model, tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    assert done.stdout.split() == ["5", "5", "5"], done.stderr
+    assert len(errors(done.stderr)) == 3
+    assert "Traceback" not in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_cut_video_is_4(mssts, model, tmp_path):
+    whole = media_files.write_video(tmp_path / "in.avi", 40, codec="mjpeg", pix_fmt="yuvj420p", size=(64, 96))
+    broken = media_files.cut(whole, 0.6)
+    done = mssts("predict", broken, "--model", model, "--out", tmp_path / "run")
+    assert done.returncode == 4
+    (line,) = errors(done.stderr)
+    assert str(broken) in line
+    assert (tmp_path / "run" / "overlay.mp4").exists()
+
+
+def test_ctrl_c_then_resume(mssts, model, tmp_path):
+    video = media_files.write_video(tmp_path / "in.mp4", 40, size=(64, 96))
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "mssts", "predict", video, "--model", model, "--out", run]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    deadline = time.monotonic() + 60
+    while not (run / "overlay.mp4.part").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 4, stderr
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
+    assert [path.name for path in run.iterdir()] == ["tracks.sqlite.part"]
+    assert mssts("predict", video, "--model", model, "--out", run, "--resume").returncode == 0
+    assert mssts("predict", video, "--model", model, "--out", tmp_path / "whole").returncode == 0
+    assert (run / "results.json").read_bytes() == (tmp_path / "whole" / "results.json").read_bytes()
+
+
+def test_info_names_the_classes(mssts, model):
+    done = mssts("info", "--model", model)
+    assert done.returncode == 0
+    assert "class slot 3 = id 2 = bird" in done.stdout
+
+
+def test_benchmark_prints_and_writes(mssts, tmp_path):
+    arguments = ("--preset", "tiny", "--size", "64x96", "--frames", 2, "--repeat", 1, "--json", tmp_path / "b.json")
+    done = mssts("benchmark", *arguments)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((tmp_path / "b.json").read_text())
+    assert facts["gflop"] > 0
+    assert sum(facts["parts_s"].values()) == pytest.approx(facts["clip_s"], rel=0.2)
+    assert {"encoder: MS-STS attention", "decoder", "backbone"} <= facts["parts_s"].keys()
+    assert "float32 matrix products" in done.stdout
+    assert mssts("benchmark", "--preset", "huge").returncode == 3
