@@ -139,12 +139,17 @@ def indices(source, **options) -> list[int]:
 
 
 def read_partly(source) -> tuple[list[int], PartialInputError]:
-    """The indices of the frames before the fault, and the fault."""
+    """The indices of the frames before the fault, whose times must be those of 25 (pictures: 30) per second."""
     good: list[int] = []
+    times_s: list[float] = []
     with open_source(source) as frames:
         iterator = iter(frames)
-        while True:
-            try:
-                good.append(read_index(next(iterator).image))
-            except PartialInputError as error:
-                return good, error
+        try:
+            while True:
+                frame = next(iterator)
+                good.append(read_index(frame.image))
+                times_s.append(frame.time_s)
+        except PartialInputError as error:
+            step_s = 1 / 30 if Path(source).is_dir() else 1 / 25
+            np.testing.assert_allclose(np.diff(times_s), step_s, atol=0.0011)
+            return good, error

@@ -63,7 +63,7 @@ def test_unknown_key_is_refused_by_name(state: dict[str, Tensor]) -> None:
     for name in ("detr.transformer.surprise.weight", "detr.transformer.encoder.layers.7.norm1.weight"):
         with pytest.raises(CheckpointError, match=r"no rule knows") as caught:
             convert(state | {name: torch.zeros(32)}, config=SMALL)
-        assert "surprise.weight" in str(caught.value) or "layers.7" in str(caught.value)
+        assert name.removeprefix("detr.transformer.").removesuffix("norm1.weight") in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_prefix_of_parallel_training_is_taken_off(state: dict[str, Tensor]) -> N
 def test_new_parts_start_fresh_with_a_notice(state: dict[str, Tensor]) -> None:
     contributions = {"ms_sts": preset("r50").ms_sts, "temporal_decoder": preset("r50").temporal_decoder}
     notices = convert(state, config=replace(SMALL, **contributions)).notices
-    assert any("starts fresh" in notice and "fusion" in notice for notice in notices)
+    assert any("starts fresh" in notice and ".ms_sts." in notice for notice in notices)
 
 
 def test_deformable_detr_starts_both_branches(state: dict[str, Tensor]) -> None:

@@ -78,8 +78,13 @@ class VideoFile(VideoSource):
             if image.shape[:2] != (self.height, self.width):
                 sizes = f"from {self.width}x{self.height} to {image.shape[1]}x{image.shape[0]}"
                 raise self._broken(f"the picture's size changes {sizes}", index)
-            time_s = float(decoded.time) if decoded.time is not None else index / self.fps
-            yield Frame(index, time_s, image)
+            yield Frame(index, self._time_s(decoded, index), image)
+
+    def _time_s(self, frame: av.VideoFrame, index: int) -> float:
+        """When a frame is shown; the stream's unit is used because frames drained from the decoder carry none."""
+        if frame.pts is None or not self._stream.time_base:
+            return index / self.fps
+        return float(frame.pts * self._stream.time_base)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """Decode packet by packet; damage and a missing end raise after the good frames."""
