@@ -103,13 +103,19 @@ def test_failed_write_leaves_the_old_file_whole(
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_full_disk_leaves_the_old_file_whole(model: VisModel, saved: Path) -> None:
+def test_running_out_of_space_leaves_the_old_file_whole(model: VisModel, saved: Path) -> None:
+    """A limit on the size of files stands for the full disk: the write breaks off in the middle."""
+    resource = pytest.importorskip("resource", reason="no resource limits on this system")
     old = saved.read_bytes()
-    saved.with_name("model.safetensors.part").symlink_to("/dev/full")
-    with pytest.raises(ResourceError):
-        save_model(model, saved)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(old) // 2, limits[1]))
+    try:
+        with pytest.raises(ResourceError):
+            save_model(model, saved)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert saved.read_bytes() == old
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
 
 def test_folder_that_cannot_be_made_is_named(model: VisModel, tmp_path: Path) -> None:
@@ -142,6 +148,13 @@ def test_foreign_safetensors_are_refused(saved: Path) -> None:
 def test_broken_configuration_is_refused(saved: Path, config: str | None) -> None:
     tensors, _ = parts_of(saved)
     save_file(tensors, saved, {"format": FORMAT} | ({} if config is None else {"config": config}))
+    refusal(saved)
+
+
+@pytest.mark.parametrize("change", [{"backbone": "resnet_of_dreams"}, {"num_heads": 3}, {"hidden_dim": 40}])
+def test_configuration_that_builds_no_model_is_refused(saved: Path, change: dict[str, Any]) -> None:
+    tensors, metadata = parts_of(saved)
+    save_file(tensors, saved, metadata | {"config": json.dumps(asdict(CONFIG) | change)})
     refusal(saved)
 
 

@@ -1,5 +1,6 @@
 """Official weights: every key accounted for, and files that are not weights refused."""
 
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -246,3 +247,10 @@ def test_state_dict_is_found_at_the_top_or_under_model(tmp_path: Path) -> None:
     for number, content in enumerate((weights, {"model": weights, "epoch": 3, "lr": [1e-4]})):
         torch.save(content, tmp_path / f"{number}.pth")
         assert torch.equal(read_official(tmp_path / f"{number}.pth")["weight"], weights["weight"])
+
+
+def test_training_checkpoint_with_its_arguments_is_read(tmp_path: Path) -> None:
+    """DETR's training scripts store their parsed command line beside the weights; it is plain values only."""
+    content = {"model": {"weight": torch.ones(2)}, "optimizer": {"state": {}}, "args": Namespace(lr=2e-4, masks=True)}
+    torch.save(content, tmp_path / "checkpoint.pth")
+    assert read_official(tmp_path / "checkpoint.pth").keys() == {"weight"}

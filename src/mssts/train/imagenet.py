@@ -40,7 +40,7 @@ def load_imagenet_lite0(backbone: Backbone) -> None:
 
 
 def rename_lite0(name: str) -> str | None:
-    """timm's name of one of the package's tensors; None for those of the classifier, which a backbone has not."""
+    """Timm's name of one of the package's tensors; None for those of the classifier, which a backbone has not."""
     if name.startswith("_conv_stem."):
         return name.removeprefix("_")
     if name.startswith("_bn0."):
