@@ -1,7 +1,7 @@
 """Peak memory of `mssts predict` on a long video as a multiple of a short one's: `python benchmarks/long_video.py`.
 
-Makes two 360p files from the demo clip, played back and forth, predicts both in processes of their own with all outputs, and
-checks that every frame is in them, in order.
+Makes two 360p files from the demo clip, played back and forth, predicts both in processes of their own, and checks that
+every frame is in the outputs, in order.
 """
 
 import argparse

@@ -84,7 +84,7 @@ class VideoFile(VideoSource):
         """When a frame is shown; the stream's unit is used because frames drained from the decoder carry none."""
         if frame.pts is None or not self._stream.time_base:
             return index / self.fps
-        return float(frame.time or 0)
+        return float(frame.pts * self._stream.time_base)
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         """Decode packet by packet; damage and a missing end raise after the good frames."""
