@@ -95,8 +95,8 @@ UNLIKE = "timm rolls before it pads, and does not shift where its nominal map is
     ],
 )
 def test_swin_windows_are_those_of_the_detection_backbone(stage: int, block: int, height: int, width: int) -> None:
-    net = randomise(Backbone(replace(small_config(), backbone=SWIN)).net).double()
-    swin_block = net.get_submodule(f"layers_{stage}.blocks.{block}")
+    net = Backbone(replace(small_config(), backbone=SWIN)).net
+    swin_block = randomise(net.get_submodule(f"layers_{stage}.blocks.{block}")).double()
     norm1, norm2, mlp = (swin_block.get_submodule(name) for name in ("norm1", "norm2", "mlp"))
     x = random_tokens(height, width, 96 * 2**stage)
     shift = WINDOW // 2 if block % 2 else 0

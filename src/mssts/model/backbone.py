@@ -6,6 +6,7 @@ Paper: section 4.1 (ResNet-50, ResNet-101, Swin-L; conv3 to conv5).
 from typing import Any
 
 import timm
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from timm.layers.norm_act import freeze_batch_norm_2d
@@ -65,7 +66,9 @@ def _create(name: str, pretrained: bool) -> nn.Module:
     """
     options: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
     try:
-        probe = timm.create_model(name, features_only=True, pretrained=False, **options)
+        # On the meta device, the model that only tells its strides costs neither memory nor time.
+        with torch.device("meta"):
+            probe = timm.create_model(name, features_only=True, pretrained=False, **options)
         reductions = _feature_info(probe).reduction()
         indices = tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in STRIDES)
         return timm.create_model(name, features_only=True, pretrained=pretrained, out_indices=indices, **options)
