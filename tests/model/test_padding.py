@@ -74,5 +74,5 @@ def test_padding_mask_is_resized_to_the_nearest_pixel() -> None:
 
 
 def test_valid_ratio_is_the_unpadded_share_of_width_and_height() -> None:
-    ratios = valid_ratio(right_and_bottom_mask([(6, 10), (12, 20)], 12, 20))
-    assert torch.allclose(ratios, torch.tensor([[0.5, 0.5], [1.0, 1.0]]))
+    ratios = valid_ratio(right_and_bottom_mask([(3, 10), (12, 20)], 12, 20))
+    assert torch.allclose(ratios, torch.tensor([[0.5, 0.25], [1.0, 1.0]]))
