@@ -3,6 +3,7 @@
 A reader of the model may skip this file.
 """
 
+import contextlib
 import json
 import os
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mssts.config import ModelConfig
-from mssts.errors import CheckpointError, ResourceError
+from mssts.errors import BadInputError, CheckpointError, ResourceError
 from mssts.model.vis import VisModel
 
 FORMAT = "mssts-1"
@@ -39,7 +40,8 @@ def save_model(model: VisModel, path: str | Path, half: bool = False) -> None:
         part.chmod(0o666 & ~_umask())
         part.replace(path)
     except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise ResourceError(f"{path}: cannot write the checkpoint ({error})") from error
 
 
@@ -65,12 +67,12 @@ def load_model(path: str | Path) -> VisModel:
     path = Path(path)
     path = path / FILE_NAME if path.is_dir() else path
     config, tensors = _read(path)
-    model = VisModel(config)
     try:
+        model = VisModel(config)
         model.load_state_dict(
             {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
         )
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, AssertionError, BadInputError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: weights do not fit the configuration stored with them ({reason})") from error
     return model.eval()
@@ -93,5 +95,5 @@ def _read(path: Path) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
         raise CheckpointError(
             f"{path}: not a safetensors checkpoint ({error}); official .pth files: mssts convert"
         ) from error
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         raise CheckpointError(f"{path}: its configuration cannot be read ({error})") from error

@@ -105,7 +105,7 @@ def _pixel_centres(height: int, width: int, like: Tensor) -> Float[Tensor, "2 _"
 
 
 def upsample_aligned(logits: Float[Tensor, "M 1 h w"]) -> Float[Tensor, "M 1 2*h 2*w"]:
-    """Double the size so that output pixel 2i lies on input pixel i, as the official masks are aligned."""
+    """Double the size so that output pixel 2i + 1 lies on input pixel i, as the official masks are aligned."""
     height, width = logits.shape[-2:]
     padded = F.pad(logits, (0, 1, 0, 1), mode="replicate")
     grown = F.interpolate(padded, size=(2 * height + 1, 2 * width + 1), mode="bilinear", align_corners=True)

@@ -3,6 +3,7 @@
 Only this file knows the official names. Every key is either given a new name, or dropped and named with the reason.
 """
 
+import argparse
 import pickle
 import re
 from collections.abc import Iterable, Mapping
@@ -62,6 +63,10 @@ DROPS: tuple[tuple[str, str], ...] = (
     (r".+\.(relative_position_index|attn_mask)", "computed from the window size"),
     (r"backbone\.0\.body\.(fc|head|norm)\..+", "the ImageNet classifier"),
 )
+SWIN_NOTICE = (
+    "timm's Swin pads maps after shifting its windows, the official code before: features differ where a map's sides "
+    "are no multiples of the window, so official numbers are not reproduced exactly"
+)
 # Deformable DETR has one kind of query; its parts start both kinds of ours.
 TWINS = {"instance_attention": "box_attention", "instance_feed_forward": "box_feed_forward"}
 TWINS |= {"instance_proj": "box_proj", "instance_norm": "box_norm"}
@@ -85,7 +90,8 @@ def read_official(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"{path}: refused, it is not a plain file of weights and could run code") from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
@@ -123,6 +129,8 @@ def convert(
     if result.unexpected_keys:
         raise CheckpointError(f"keys that no rule knows: {', '.join(result.unexpected_keys[:5])}")
     notices += _explain_missing(result.missing_keys, is_detr)
+    if config.backbone.startswith("swin"):
+        notices.append(SWIN_NOTICE)
     return Conversion(model.eval(), notices)
 
 
@@ -235,7 +243,10 @@ def _explain_missing(missing: list[str], is_detr: bool) -> list[str]:
     lacking = sorted(set(missing) - set(fresh))
     if lacking:
         raise CheckpointError(f"{len(lacking)} tensors are missing, such as {', '.join(lacking[:5])}")
-    return [f"not in the checkpoint, starts fresh: {_shorten(fresh)}"] if fresh else []
+    kinds: dict[str, list[str]] = {}
+    for name in fresh:
+        kinds.setdefault(next(pattern for pattern in fresh_patterns if re.fullmatch(pattern, name)), []).append(name)
+    return [f"not in the checkpoint, starts fresh: {_shorten(names)}" for names in kinds.values()]
 
 
 def _shorten(names: list[str]) -> str:

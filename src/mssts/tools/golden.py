@@ -113,10 +113,11 @@ def pad_batch(clips: list[np.ndarray]) -> tuple[Tensor, Tensor]:
     return torch.stack(frames), padding_mask
 
 
-@torch.no_grad()
 def compare(golden: GoldenCase) -> Iterator[Deviation]:
     """Run the converted model on the case's clips and yield the error of each quantity."""
-    model = convert({name: torch.from_numpy(value) for name, value in golden.weights.items()}).model
+    model = convert({name: torch.from_numpy(value) for name, value in golden.weights.items()}).model.requires_grad_(
+        False
+    )
     yield from _compare_inference(model, golden)
     yield from _compare_batch(model, golden)
 
