@@ -60,13 +60,10 @@ def test_demo_tracks_follow_the_objects(tmp_path: Path, truth, capsys):
 def test_windowed_and_single_pass_tracks_agree(truth):
     shape = truth[0].shape[1:]
     windowed, single = predicted("near-online", shape), predicted("offline", shape)
-    # Each mode's tracks that follow an object; the two tracks of an object must be alike.
-    overlaps = [
-        tube_iou(max(windowed, key=lambda t: tube_iou(t, masks)), max(single, key=lambda t: tube_iou(t, masks)))
-        for masks in truth
-    ]
-    print("agreement per object:", np.round(overlaps, 3))
-    assert np.mean(overlaps) >= 0.8
+    # A track that only one mode has counts as no agreement at all.
+    agreement = sum(match(windowed, single)) / max(len(windowed), len(single))
+    print(f"{len(windowed)} and {len(single)} tracks, mean IoU {agreement:.3f}")
+    assert agreement >= 0.8
 
 
 def test_bundled_files_are_small():

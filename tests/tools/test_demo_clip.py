@@ -40,5 +40,8 @@ def test_the_bundled_clip_is_the_one_that_the_tool_describes() -> None:
 def test_the_clip_shows_different_classes_of_which_two_overlap() -> None:
     video = demo_video()
     assert len(set(video.labels.tolist())) == len(video.labels) >= 3
-    assert "occlusion" in video.attributes
+    corners = video.boxes.reshape(len(video.labels), -1, 2, 2)
+    overlap = np.minimum(corners[:, None, :, 1], corners[None, :, :, 1])
+    overlap = (overlap - np.maximum(corners[:, None, :, 0], corners[None, :, :, 0])).min(axis=-1).max(axis=-1)
+    assert overlap[~np.eye(len(overlap), dtype=bool)].max() > 20
     assert (video.masks.sum(axis=(2, 3)) > 100).all()

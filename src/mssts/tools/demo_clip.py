@@ -7,9 +7,9 @@ from pathlib import Path
 from mssts.data.synthetic import SyntheticVideo, synthesize_video
 from mssts.predict.video_writer import VideoWriter
 
-# Four different shapes, of which a star passes a triangle; never trained on (training seeds start at 10^6).
-SEED = 3477
-NUM_FRAMES = 36
+# Four objects of different classes, of which a triangle passes before a star at the end; never trained on (training seeds start at 10^6).
+SEED = 5011
+NUM_FRAMES = 30
 HEIGHT, WIDTH = 256, 448
 DIFFICULTY = 0.35
 FPS = 10
