@@ -27,6 +27,7 @@ bench: $(VENV)/.core
 # A stamp newer than the files that decide what is installed means that there is nothing to do.
 $(VENV)/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing PyTorch and a few libraries into $(VENV): about 6 GB, some minutes the first time."
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
 	touch $@
 

@@ -7,6 +7,8 @@ import mssts
 
 def main() -> None:
     """Stream a video through a model and tell when a track appears for the first time."""
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     source = sys.argv[1]
     model = mssts.load(sys.argv[2] if len(sys.argv) > 2 else "tiny")
     known: set[int] = set()

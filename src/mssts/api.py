@@ -93,6 +93,9 @@ class Segmenter:
         for category in config.categories:
             self.names[category.slot] = category.name
 
+    def __repr__(self) -> str:
+        return f"Segmenter({self.model.config.backbone}, {len(self.model.config.categories)} categories)"
+
     def to(self, device: str) -> "Segmenter":
         """Move the model to a device; `auto` takes a GPU if there is one."""
         self.model.to(pick_device(device))
@@ -106,9 +109,15 @@ class Segmenter:
         overlap: int | None = None,
         short_side: int | None = None,
     ) -> PredictSettings:
-        """Fill in what the user leaves open: the model's own clip length and input size, two frames of overlap."""
+        """Fill in what the user leaves open: the model's own clip length and input size, two frames of overlap.
+
+        Raises:
+            ValueError: A number is out of its range.
+        """
         window = window or self.model.config.num_frames
         overlap = min(2, window - 1) if overlap is None else overlap
+        if not (0 <= confidence <= 1 and 0 <= overlap < window):
+            raise ValueError(f"need confidence {confidence} in 0..1 and overlap {overlap} below window {window}")
         return PredictSettings(confidence, window, overlap, short_side or self.model.config.short_side)
 
     @overload

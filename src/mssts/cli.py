@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mssts import __version__
-from mssts.errors import MsstsError, PartialInputError, ResourceError
+from mssts.errors import BadInputError, MsstsError, PartialInputError, ResourceError
 
 EPILOG = """\
 examples:
@@ -172,6 +172,10 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    # A mistyped path should not cost the seconds of importing torch.
+    is_pattern = any(character in options.source for character in "*?[")
+    if not (is_pattern or options.source.isdecimal() or os.path.exists(options.source)):
+        raise BadInputError(f"{options.source}: no such file or folder")
     from mssts.tools.predict import run_predict
 
     return run_predict(options)

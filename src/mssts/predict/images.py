@@ -84,7 +84,7 @@ def read_image(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
-                return np.asarray(_rgb(ImageOps.exif_transpose(_checked(image))))
+                return np.array(_rgb(ImageOps.exif_transpose(_checked(image))))
     except PermissionError as error:
         raise BadInputError(f"{path}: no permission to read it") from error
     except Image.UnidentifiedImageError as error:

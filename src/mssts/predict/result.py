@@ -52,6 +52,9 @@ class VideoResult:
         """The number of frames."""
         return self._store.num_frames
 
+    def __repr__(self) -> str:
+        return f"VideoResult({str(self.source)!r}, {len(self)} frames)"
+
     @property
     def tracks(self) -> list[Track]:
         """All tracks, in the order of their ids."""

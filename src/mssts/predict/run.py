@@ -1,7 +1,6 @@
 """The `predict` command: a source goes in, a run folder with overlay video, results and masks comes out."""
 
-import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,7 +96,7 @@ def _header(video: VideoSource, segmenter: Segmenter, settings: PredictSettings,
     path = Path(options.source)
     stamp = [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else None
     return {
-        "source": os.fspath(options.source),
+        "source": str(path.resolve()) if path.exists() else options.source,
         "stamp": stamp,
         "width": video.width,
         "height": video.height,
@@ -119,11 +118,23 @@ def _open_store(path: Path, header: dict, resume: bool) -> TrackStore:
     if not path.exists():
         raise BadInputError(f"{path.parent}: holds no interrupted run to resume")
     store = TrackStore.open(path)
-    changed = [key for key in header if _plain(store.header.get(key)) != _plain(header[key])]
-    if changed:
+    changes = list(_changes(store.header, header))
+    if changes:
         store.close()
-        raise BadInputError(f"{path.parent}: cannot resume, its run had another {', '.join(changed)}")
+        raise BadInputError(f"{path.parent}: cannot resume: {'; '.join(changes)}; --overwrite starts over")
     return store
+
+
+def _changes(before: dict, now: dict) -> Iterator[str]:
+    """Say what differs between the run that was interrupted and the one that would go on."""
+    for key, value in now.items():
+        old, new = _plain(before.get(key)), _plain(value)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(old, new)
+        elif key == "stamp" and old != new:
+            yield "the source has changed"
+        elif old != new:
+            yield f"{key} was {old}, is {new}"
 
 
 def _plain(value: object) -> object:

@@ -1,5 +1,6 @@
 """The verb `demo`: the bundled model on the bundled clip."""
 
+import sys
 from pathlib import Path
 
 from mssts.api import load
@@ -13,5 +14,5 @@ def run_demo(out: Path) -> int:
     segmenter = load("tiny")
     options = RunOptions(source=str(asset_path("demo.mp4")), out=out, save=("video", "json"), overwrite=True)
     code = report(predict_to_folder(segmenter, segmenter.settings(), options))
-    print(f"Look at {out / 'overlay.mp4'}; for your own video: mssts predict VIDEO --out runs/mine")
+    print(f"Look at {out / 'overlay.mp4'}; for your own video: {Path(sys.argv[0])} predict VIDEO --out runs/mine")
     return code

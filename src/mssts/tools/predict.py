@@ -9,10 +9,16 @@ from mssts.api import DEFAULT_CONFIDENCE, load
 from mssts.predict.run import RunOptions, RunReport, predict_to_folder
 
 USAGE_ERROR = 2
+TINY_NOTICE = (
+    "note: the bundled model knows synthetic shapes only (striped or dotted discs, squares, triangles, stars); "
+    "for people, animals and vehicles give --model (README: Official weights)"
+)
 
 
 def run_predict(options: argparse.Namespace) -> int:
     """Predict a source into a run folder; 0 when done, 4 when the source broke off, 2 for options that do not fit."""
+    if options.model == "tiny" and not options.quiet:
+        print(TINY_NOTICE, file=sys.stderr)
     segmenter = load(options.model, options.device)
     confidence = options.conf if options.conf is not None else DEFAULT_CONFIDENCE
     settings = segmenter.settings(
