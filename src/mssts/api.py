@@ -4,7 +4,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, get_args, overload
 
 import torch
 
@@ -72,6 +72,8 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("it is none of cpu, cuda, mps")
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise BadInputError(f"device '{name}': not usable here ({str(error).splitlines()[0]})") from error
@@ -114,11 +116,15 @@ class Segmenter:
         Raises:
             ValueError: A number is out of its range.
         """
-        window = window or self.model.config.num_frames
+        window = self.model.config.num_frames if window is None else window
+        short_side = self.model.config.short_side if short_side is None else short_side
         overlap = min(2, window - 1) if overlap is None else overlap
-        if not (0 <= confidence <= 1 and 0 <= overlap < window):
-            raise ValueError(f"need confidence {confidence} in 0..1 and overlap {overlap} below window {window}")
-        return PredictSettings(confidence, window, overlap, short_side or self.model.config.short_side)
+        if not (0 <= confidence <= 1 and 0 <= overlap < window and short_side >= 1):
+            raise ValueError(
+                f"need confidence {confidence} in 0..1, overlap {overlap} from 0 and below window {window}, "
+                f"short_side {short_side} from 1"
+            )
+        return PredictSettings(confidence, window, overlap, short_side)
 
     @overload
     def predict(
@@ -147,6 +153,8 @@ class Segmenter:
         Raises:
             BadInputError: The source cannot be read at all.
         """
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode '{mode}' is none of {', '.join(get_args(Mode))}")
         with open_source(source) as video:
             header = {"source": str(source), "width": video.width, "height": video.height}
         folder = tempfile.TemporaryDirectory(prefix="mssts-")

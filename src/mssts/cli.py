@@ -27,14 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
     except MsstsError as error:
         return _fail(options, error, error.exit_code)
-    except MemoryError as error:
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (MemoryError, OSError) as error:
+        return _fail(options, error, ResourceError.exit_code)
+    except RuntimeError as error:
+        if "memory" not in str(error):  # torch's words for a machine that gave out, on CPU and GPU
+            raise
         return _fail(options, error, ResourceError.exit_code)
     except KeyboardInterrupt:
         print("mssts: stopped", file=sys.stderr)
         return PartialInputError.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _fail(options: argparse.Namespace, error: BaseException, code: int) -> int:

@@ -79,6 +79,24 @@ class ModelConfig:
     ms_sts: MsStsConfig = field(default_factory=MsStsConfig)
     temporal_decoder: TemporalDecoderConfig = field(default_factory=TemporalDecoderConfig)
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that no model can be built from, since configurations also come from files.
+
+        Raises:
+            ValueError: Names the field.
+        """
+        sizes = ("hidden_dim", "num_heads", "num_levels", "num_points", "num_queries", "num_frames", "short_side")
+        for name in (*sizes, "feedforward_dim", "num_encoder_layers", "num_decoder_layers", "num_class_slots"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
+        for heads in (self.num_heads, self.ms_sts.num_heads, self.temporal_decoder.num_heads):
+            if heads < 1 or self.hidden_dim % heads:
+                raise ValueError(f"{heads} heads do not divide hidden_dim {self.hidden_dim}")
+        if any(not 0 <= category.slot < self.num_class_slots for category in self.categories):
+            raise ValueError(f"a category's slot is not among the {self.num_class_slots} class slots")
+        if any(not 0 <= level < self.num_levels - 1 for level in self.ms_sts.joint_levels or ()):
+            raise ValueError(f"joint_levels {self.ms_sts.joint_levels} are not among 0..{self.num_levels - 2}")
+
 
 def _without_contributions(config: ModelConfig) -> ModelConfig:
     return replace(config, ms_sts=MsStsConfig(enabled=False), temporal_decoder=TemporalDecoderConfig(enabled=False))

@@ -81,17 +81,14 @@ def shifted_window_attention(attention: nn.Module, x: Tensor, shift: int) -> Ten
     return joined[:height, :width]
 
 
-UNLIKE = "timm rolls before it pads, and does not shift where its nominal map is no larger than a window"
-
-
 @pytest.mark.parametrize(
     ("stage", "block", "height", "width"),
     [
         (0, 0, 14, 21),
         (0, 1, 14, 21),
         (0, 0, 9, 12),
-        pytest.param(0, 1, 9, 12, marks=pytest.mark.xfail(reason=UNLIKE, strict=True)),
-        pytest.param(3, 1, 14, 21, marks=pytest.mark.xfail(reason=UNLIKE, strict=True)),
+        (0, 1, 9, 12),
+        (3, 1, 14, 21),
     ],
 )
 def test_swin_windows_are_those_of_the_detection_backbone(stage: int, block: int, height: int, width: int) -> None:

@@ -3,6 +3,8 @@
 Paper: section 4.1 (ResNet-50, ResNet-101, Swin-L; conv3 to conv5).
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import timm
@@ -10,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from timm.layers.norm_act import freeze_batch_norm_2d
+from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 
 from mssts.config import ModelConfig
@@ -34,6 +37,8 @@ class Backbone(nn.Module):
         self.channels_last = str(getattr(self.net, "output_fmt", "NCHW")).endswith("NHWC")
         is_swin = config.backbone.startswith("swin")
         self.multiple = 4 if is_swin else 1
+        if is_swin:
+            _pad_before_shift(self.net)
         # As a detection backbone, Swin normalises each of its outputs; timm's feature extractor leaves that out.
         self.output_norms = nn.ModuleList(nn.LayerNorm(channel) for channel in self.channels if is_swin)
         if config.freeze_batch_norm:
@@ -53,6 +58,22 @@ class Backbone(nn.Module):
         return [x.permute(0, 3, 1, 2) for x in features] if self.channels_last else features
 
 
+def _pad_before_shift(net: nn.Module) -> None:
+    """Let Swin's blocks pad a map to whole windows before they shift it, as detection backbones do; timm pads after."""
+    for block in net.modules():
+        if isinstance(block, SwinTransformerBlock):
+            block._attn = partial(_attend_padded, block._attn, block.window_size)
+
+
+def _attend_padded(
+    attend: Callable[[Tensor], Tensor], window: tuple[int, int], x: Float[Tensor, "M H W C"]
+) -> Float[Tensor, "M H W C"]:
+    """Window attention of a map padded to whole windows, cut to the map's size."""
+    height, width = x.shape[1:3]
+    padded = F.pad(x, (0, 0, 0, -width % window[1], 0, -height % window[0]))
+    return attend(padded)[:, :height, :width]
+
+
 def _feature_info(net: nn.Module) -> Any:
     """Timm's description of a feature extractor's outputs, which its types do not tell."""
     return net.feature_info
@@ -64,7 +85,9 @@ def _create(name: str, pretrained: bool) -> nn.Module:
     Raises:
         BadInputError: timm does not know the name, or the model has no features at strides 8, 16 and 32.
     """
-    options: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
+    # Without `always_partition`, timm drops the shift where the map of its nominal image size is one window.
+    is_swin = name.startswith("swin")
+    options: dict[str, Any] = {"strict_img_size": False, "always_partition": True} if is_swin else {}
     try:
         # On the meta device, the model that only tells its strides costs neither memory nor time.
         with torch.device("meta"):

@@ -61,7 +61,9 @@ def predict_offline(model: VisModel, frames: Iterable[Frame], settings: PredictS
         ValueError: There are no frames.
     """
     memory, input_size = _encode_in_windows(model, frames, settings)
-    prediction = model.decode(memory)
+    # The encoder's output is the largest part, and nothing after the decoder reads it.
+    prediction = model.decode(memory)._replace(memory=())
+    del memory
     class_scores = prediction.class_logits[-1][0].sigmoid() * named_slots(model)
     if settings.confidence <= 0:
         return _best_pairs(prediction, class_scores, input_size)

@@ -78,7 +78,8 @@ class VideoResult:
     def frames(self) -> Iterator[FrameResult]:
         """Yield the results frame by frame, with pictures decoded from the source once more."""
         with open_source(self.source) as source:
-            for frame, stored in zip(source, self._store.frames(), strict=False):
+            # The store first: it ends at the last good frame, where a broken source would raise.
+            for stored, frame in zip(self._store.frames(), source, strict=False):
                 yield from_stored(frame, stored)
 
     def save_video(self, path: str | Path) -> None:

@@ -1,15 +1,17 @@
 """The `predict` command: a source goes in, a run folder with overlay video, results and masks comes out."""
 
+import zlib
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from tqdm import tqdm
 
 from mssts.api import Mode, Segmenter
-from mssts.errors import BadInputError, MsstsError, PartialInputError
+from mssts.errors import BadInputError, MsstsError, PartialInputError, ResourceError
 from mssts.predict.job import near_online_job, offline_job
 from mssts.predict.run_folder import SPOOL_NAME, Output, RunFolder
 from mssts.predict.settings import PredictSettings
@@ -68,8 +70,7 @@ def predict_to_folder(segmenter: Segmenter, settings: PredictSettings, options: 
     with open_source(options.source) as video:
         header = _header(video, segmenter, settings, options)
         fps, total, is_live = video.fps, video.num_frames_hint, video.is_live
-    if (options.out / SPOOL_NAME).exists() and not (options.resume or options.overwrite):
-        raise BadInputError(f"{options.out}: holds an interrupted run; --resume goes on, --overwrite starts over")
+    _check_folder(options)
     folder = RunFolder(options.out, options.save, fps, options.overwrite, options.resume)
     partial: MsstsError | None = None
     try:
@@ -83,27 +84,64 @@ def predict_to_folder(segmenter: Segmenter, settings: PredictSettings, options: 
                     raise
             report = _finish(segmenter, folder, store, partial)
     except KeyboardInterrupt:
-        folder.abort(keep_spool=True)
-        raise InterruptedRunError(f"{options.out}: stopped; the same command with --resume goes on") from None
+        can_resume = options.mode == "near-online"
+        folder.abort(keep_spool=can_resume)
+        hint = "the same command with --resume goes on" if can_resume else "offline mode has to start over"
+        raise InterruptedRunError(f"{options.out}: stopped; {hint}") from None
     except BaseException:
         folder.abort(keep_spool=options.resume)
         raise
     return report
 
 
+def _check_folder(options: RunOptions) -> None:
+    """Refuse a run folder in which something would be lost.
+
+    Raises:
+        BadInputError: It holds the source, an interrupted run that nobody asked to resume or drop, or none to resume.
+        ResourceError: Its name cannot be used.
+    """
+    try:
+        is_interrupted = (options.out / SPOOL_NAME).exists()
+        source, out = Path(options.source).resolve(), options.out.resolve()
+    except (OSError, ValueError) as error:
+        raise ResourceError(f"{str(options.out)[:100]}: cannot be a run folder ({error})") from error
+    outputs = {out / name for name in ("overlay.mp4", "results.json", "masks")}
+    if not outputs.isdisjoint((source, source.parent)):
+        raise BadInputError(f"{options.source}: would be replaced by an output in {options.out}; choose another folder")
+    if is_interrupted and not (options.resume or options.overwrite):
+        raise BadInputError(f"{options.out}: holds an interrupted run; --resume goes on, --overwrite starts over")
+    if options.resume and not is_interrupted:
+        raise BadInputError(f"{options.out}: holds no interrupted run to resume")
+
+
+def _stamp(source: Path) -> list[int]:
+    """Sizes and times of a source's files, by which a change is noticed."""
+    files = sorted(source.iterdir()) if source.is_dir() else [source] if source.is_file() else []
+    return [number for path in files for number in (path.stat().st_size, path.stat().st_mtime_ns)]
+
+
+def _fingerprint(model: torch.nn.Module) -> int:
+    """A checksum of all weights."""
+    checksum = 0
+    for tensor in model.state_dict().values():
+        checksum = zlib.crc32(tensor.detach().cpu().contiguous().numpy().tobytes(), checksum)
+    return checksum
+
+
 def _header(video: VideoSource, segmenter: Segmenter, settings: PredictSettings, options: RunOptions) -> dict:
     """What must be the same for a run to be resumed."""
     path = Path(options.source)
-    stamp = [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else None
     return {
         "source": str(path.resolve()) if path.exists() else options.source,
-        "stamp": stamp,
+        "stamp": _stamp(path),
         "width": video.width,
         "height": video.height,
         "mode": options.mode,
         "settings": asdict(settings),
         "categories": [list(category) for category in segmenter.model.config.categories],
         "model": asdict(segmenter.model.config) | {"categories": None},
+        "weights": _fingerprint(segmenter.model),
     }
 
 
@@ -111,12 +149,10 @@ def _open_store(path: Path, header: dict, resume: bool) -> TrackStore:
     """A new store, or the one of an interrupted run.
 
     Raises:
-        BadInputError: There is nothing to resume, or it was made from something else.
+        BadInputError: The interrupted run was made from something else.
     """
     if not resume:
         return TrackStore.create(path, header)
-    if not path.exists():
-        raise BadInputError(f"{path.parent}: holds no interrupted run to resume")
     store = TrackStore.open(path)
     changes = list(_changes(store.header, header))
     if changes:

@@ -151,7 +151,8 @@ class RunFolder:
         os.rename(self._masks_part_path, self.masks_path)
 
     def _remove_stale(self) -> None:
-        stale = set(get_args(Output)) - self.save
+        # A masks folder may be somebody's data; only a run that writes masks itself replaces one.
+        stale = set(get_args(Output)) - self.save - {"masks"}
         if self._video is None:
             stale.add("video")
         for output in stale:
