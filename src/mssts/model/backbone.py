@@ -14,6 +14,7 @@ from jaxtyping import Float
 from timm.layers.norm_act import freeze_batch_norm_2d
 from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
 
 from mssts.config import ModelConfig
 from mssts.errors import BadInputError
@@ -43,6 +44,7 @@ class Backbone(nn.Module):
         self.output_norms = nn.ModuleList(nn.LayerNorm(channel) for channel in self.channels if is_swin)
         if config.freeze_batch_norm:
             self.net = freeze_batch_norm_2d(self.net)
+            _fold_batch_norm(self.net)
             for name, parameter in self.net.named_parameters():
                 if name.startswith(FROZEN_PREFIXES):
                     parameter.requires_grad_(False)
@@ -52,10 +54,41 @@ class Backbone(nn.Module):
         height, width = frames.shape[-2:]
         if height % self.multiple or width % self.multiple:
             frames = F.pad(frames, (0, -width % self.multiple, 0, -height % self.multiple))
-        features = self.net(frames)
+        # Channels last is what convolutions are fastest with, and what the encoder's tokens are.
+        features = self.net(frames.contiguous(memory_format=torch.channels_last))
         if self.output_norms:
             features = [norm(x) for norm, x in zip(self.output_norms, features, strict=True)]
         return [x.permute(0, 3, 1, 2) for x in features] if self.channels_last else features
+
+
+def _fold_batch_norm(net: nn.Module) -> None:
+    """Let convolutions apply the frozen BatchNorm behind them, which spares two passes over the features.
+
+    Weights keep their names and values; they are scaled as they are used, so gradients stay right too.
+    """
+    convolution = None
+    for module in net.modules():
+        if type(module) is nn.Conv2d:
+            convolution = module
+        elif isinstance(module, FrozenBatchNorm2d) and convolution is not None:
+            convolution.forward = partial(_convolve_normalised, convolution, module)  # pyright: ignore[reportAttributeAccessIssue]
+            module.forward = _pass_on
+            convolution = None
+
+
+def _convolve_normalised(
+    convolution: nn.Conv2d, norm: FrozenBatchNorm2d, x: Float[Tensor, "M c H W"]
+) -> Float[Tensor, "M C _h _w"]:
+    """A convolution without bias, and the frozen BatchNorm behind it, in one."""
+    gain, shift, mean, variance = (norm.get_buffer(n) for n in ("weight", "bias", "running_mean", "running_var"))
+    scale = gain * (variance + norm.eps).rsqrt()
+    weight = (convolution.weight * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last)
+    bias = shift - mean * scale
+    return F.conv2d(x, weight, bias, convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
+
+
+def _pass_on(x: Tensor) -> Tensor:
+    return x
 
 
 def _pad_before_shift(net: nn.Module) -> None:

@@ -31,14 +31,16 @@ def sample_deformable(
     # Queries last: sums over points then run along contiguous memory, 1.6 times as fast as points last on a CPU.
     grids = (locations * 2 - 1).permute(0, 2, 3, 4, 1, 5).flatten(0, 1)
     weights = weights.permute(0, 2, 3, 4, 1).flatten(0, 1).unsqueeze(1)
-    output = values.new_zeros(())
+    output = None
     levels = values.split([height * width for height, width in spatial_shapes], dim=1)
     parts = zip(levels, spatial_shapes, grids.unbind(1), weights.unbind(2), strict=True)
     for level, (height, width), grid, weight in parts:
         level_map = level.permute(0, 2, 3, 1).reshape(-1, values.shape[-1], height, width)
         samples = F.grid_sample(level_map, grid, padding_mode="zeros", align_corners=False)
         for sample, point_weight in zip(samples.unbind(2), weight.unbind(2), strict=True):
-            output = torch.addcmul(output, sample, point_weight)
+            # In place: a fresh output for each of the points would cost more than the arithmetic.
+            output = sample * point_weight if output is None else output.addcmul_(sample, point_weight)
+    assert output is not None
     return output.unflatten(0, (num_frames, num_heads)).permute(0, 3, 1, 2).flatten(2)
 
 
@@ -100,5 +102,5 @@ class DeformableSampling(nn.Module):
         """Place the points: offsets are pixels of the level around a point, shares of half the box around a box."""
         if reference.shape[-1] == 2:
             size = offsets.new_tensor([(width, height) for height, width in spatial_shapes])
-            return reference + offsets / size[:, None]
+            return torch.addcmul(reference, offsets, 1 / size[:, None])
         return reference[..., :2] + offsets / self.num_points * reference[..., 2:] * 0.5

@@ -24,6 +24,7 @@ from mssts.config import preset, preset_names
 from mssts.errors import BadInputError
 from mssts.model.vis import VisModel
 from mssts.predict.postprocess import masks_of
+from mssts.tools.allocator import keep_freed_memory
 
 MATMUL_SIZE = 2048
 MATMUL_SECONDS = 1.0
@@ -184,6 +185,7 @@ def run_benchmark(options: argparse.Namespace) -> int:
     """
     if options.preset not in preset_names():
         raise BadInputError(f"no preset '{options.preset}'; there are {', '.join(preset_names())}")
+    keep_freed_memory()
     device = pick_device(options.device)
     result = measure(options.preset, options.size, options.frames, options.repeat, device)
     print(result.table())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mssts.api import DEFAULT_CONFIDENCE, load
 from mssts.predict.run import RunOptions, RunReport, predict_to_folder
+from mssts.tools.allocator import keep_freed_memory
 
 USAGE_ERROR = 2
 TINY_NOTICE = (
@@ -17,6 +18,7 @@ TINY_NOTICE = (
 
 def run_predict(options: argparse.Namespace) -> int:
     """Predict a source into a run folder; 0 when done, 4 when the source broke off, 2 for options that do not fit."""
+    keep_freed_memory()
     if options.model == "tiny" and not options.quiet:
         print(TINY_NOTICE, file=sys.stderr)
     segmenter = load(options.model, options.device)
