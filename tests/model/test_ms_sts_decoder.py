@@ -10,7 +10,7 @@ import torch
 from random_weights import random_tokens, randomise
 from torch import Tensor
 
-from mssts.config import ModelConfig, TemporalDecoderConfig, preset
+from mssts.config import ModelConfig, MsStsConfig, TemporalDecoderConfig, preset
 from mssts.model.decoder import Decoder, DecoderLayer, TemporalQueryAttention
 from mssts.model.pyramid import Pyramid
 
@@ -27,6 +27,7 @@ def tiny_config(num_heads: int = 2, position: Literal["sine", "none"] = "sine", 
         feedforward_dim=16,
         num_decoder_layers=2,
         num_queries=3,
+        ms_sts=MsStsConfig(enabled=False, num_heads=2),
         temporal_decoder=temporal,
     )
 
