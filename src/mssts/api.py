@@ -128,14 +128,19 @@ class Segmenter:
 
     @overload
     def predict(
-        self, source: str | Path | int, *, stream: Literal[False] = False, mode: Mode = "near-online", **options: float
+        self,
+        source: str | Path | int,
+        *,
+        stream: Literal[False] = False,
+        mode: Mode = "near-online",
+        **options: float | int,
     ) -> VideoResult: ...
     @overload
     def predict(
-        self, source: str | Path | int, *, stream: Literal[True], mode: Mode = "near-online", **options: float
+        self, source: str | Path | int, *, stream: Literal[True], mode: Mode = "near-online", **options: float | int
     ) -> Iterator[FrameResult]: ...
     def predict(
-        self, source: str | Path | int, *, stream: bool = False, mode: Mode = "near-online", **options: float
+        self, source: str | Path | int, *, stream: bool = False, mode: Mode = "near-online", **options: float | int
     ) -> VideoResult | Iterator[FrameResult]:
         """Segment and track everything the model knows in a video.
 
@@ -155,12 +160,13 @@ class Segmenter:
         """
         if mode not in get_args(Mode):
             raise ValueError(f"mode '{mode}' is none of {', '.join(get_args(Mode))}")
+        settings = self.settings(**options)  # pyright: ignore[reportArgumentType]
         with open_source(source) as video:
             header = {"source": str(source), "width": video.width, "height": video.height}
         folder = tempfile.TemporaryDirectory(prefix="mssts-")
         store = TrackStore.create(Path(folder.name) / "tracks.sqlite", header)
         job = near_online_job if mode == "near-online" else offline_job
-        results = job(self.model, source, self.settings(**options), store)  # pyright: ignore[reportArgumentType]
+        results = job(self.model, source, settings, store)
         if stream:
             return _clean_after(results, store, folder)
         video = VideoResult(source, store, self.names, self.model.config.categories)

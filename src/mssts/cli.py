@@ -1,10 +1,12 @@
 """The command line: verbs only. Torch is imported after the arguments are parsed, so that `--help` answers at once."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from mssts import __version__
 from mssts.errors import BadInputError, MsstsError, PartialInputError, ResourceError
@@ -18,6 +20,14 @@ examples:
 exit codes: 0 done, 2 usage, 3 bad input, 4 partial output, 5 disk or memory, 6 checkpoint refused
 """
 OUTPUTS = ("video", "json", "masks")
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Tells a usage error in one line, as all other errors are told; its subparsers do so too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with exit code 2."""
+        self.exit(2, f"{self.prog}: {message} (options: {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +61,7 @@ def _fail(options: argparse.Namespace, error: BaseException, code: int) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The verbs and their options."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="mssts",
         description="Video instance segmentation: detect, segment and track every object of known categories.",
         epilog=EPILOG,
@@ -68,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    verbs: "argparse._SubParsersAction[OneLineParser]",
     name: str,
     run: Callable[[argparse.Namespace], int],
     help_text: str,
@@ -80,12 +90,12 @@ def _add_verb(
     return verb
 
 
-def _add_demo(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_demo(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb = _add_verb(verbs, "demo", _demo, "Run the bundled model on the bundled clip; no download.")
     verb.add_argument("--out", type=Path, default=Path("runs/demo"), help="run folder (default: %(default)s)")
 
 
-def _add_predict(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_predict(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb = _add_verb(verbs, "predict", _predict, "Segment and track the objects of a video.")
     verb.add_argument("source", metavar="SOURCE", help="video file, folder of frames, glob pattern, or webcam index")
     verb.add_argument("--model", default="tiny", help="bundled name, file, folder or hub id (default: %(default)s)")
@@ -104,7 +114,7 @@ def _add_predict(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     verb.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
 
 
-def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_convert(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     help_text = "Convert official SeqFormer, MS-STS VIS or Deformable DETR weights."
     verb = _add_verb(verbs, "convert", _convert, help_text)
     verb.add_argument("official", metavar="OFFICIAL.pth", type=Path)
@@ -113,7 +123,7 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     verb.add_argument("--preset", help="make this model instead of the baseline; its new parts start as no change")
 
 
-def _add_benchmark(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_benchmark(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb = _add_verb(verbs, "benchmark", _benchmark, "Measure time by part, peak memory and share of the machine.")
     verb.add_argument("--preset", default="baseline-r50", help="(default: %(default)s)")
     verb.add_argument("--size", type=_size, default=(360, 640), metavar="HxW", help="(default: 360x640)")
@@ -123,33 +133,37 @@ def _add_benchmark(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
     verb.add_argument("--json", type=Path, help="also write the numbers here")
 
 
-def _add_info(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_info(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb = _add_verb(verbs, "info", _info, "Show versions, devices, presets, and what a model file holds.")
     verb.add_argument("--model", help="bundled name, file, folder or hub id")
 
 
 def _share(text: str) -> float:
     """A number in 0..1."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number between 0 and 1")
     return value
 
 
 def _positive(text: str) -> int:
     """A whole number from 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
+    return _whole(text, 1)
 
 
 def _natural(text: str) -> int:
     """A whole number from 0."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int) -> int:
+    """A whole number from `least`."""
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least}")
+    return int(text)
 
 
 def _outputs(text: str) -> list[str]:

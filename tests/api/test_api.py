@@ -1,5 +1,6 @@
 """The Python interface, as a user calls it."""
 
+import gc
 import json
 import sys
 import tempfile
@@ -16,7 +17,8 @@ from small_segmenter import make_segmenter
 
 import mssts
 from mssts.checkpoint import save_model
-from mssts.errors import BadInputError, CheckpointError, PartialInputError
+from mssts.errors import BadInputError, CheckpointError, PartialInputError, ResourceError
+from mssts.predict.track_store import TrackStore
 
 NUM_FRAMES = 9
 
@@ -68,6 +70,62 @@ def test_stream_that_is_left_early_cleans_up(model_file, video, temp_folder):
     assert list(temp_folder.iterdir())
     stream.close()
     assert list(temp_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["near-online", "offline"])
+def test_frames_read_back_are_those_of_the_stream(model_file, video, mode):
+    model = mssts.load(model_file)
+    result = model.predict(video, mode=mode, confidence=0.5)
+    streamed = model.predict(video, stream=True, mode=mode, confidence=0.5)
+    for stored, frame in zip(result.frames(), streamed, strict=True):
+        assert stored.index == frame.index
+        assert stored.time_s == frame.time_s
+        np.testing.assert_array_equal(stored.image, frame.image)
+        # The store keeps instances by track, the stream by score.
+        order = np.argsort(frame.track_ids)
+        for name in ("masks", "boxes", "labels", "scores", "track_ids"):
+            np.testing.assert_array_equal(getattr(stored, name), getattr(frame, name)[order], err_msg=name)
+
+
+def test_a_track_agrees_with_its_frames(model_file, video):
+    result = mssts.load(model_file).predict(video)
+    frames = list(result.frames())
+    for track in result.tracks:
+        shown = [frame.index for frame in frames if track.id in frame.track_ids]
+        assert [index for index, code in enumerate(track.segmentations) if code] == shown
+        assert (track.first_frame, track.last_frame, track.num_visible) == (shown[0], shown[-1], len(shown))
+        assert track.name == {0: "cat", 1: "dog", 3: "bird"}[track.label]
+        # The last frame was named by all windows, as the track is.
+        last = frames[shown[-1]]
+        assert last.labels[last.track_ids.tolist().index(track.id)] == track.label
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"window": 3, "overlap": 3}, "overlap 3"),
+        ({"confidence": 1.5}, "confidence 1.5"),
+        ({"window": 0}, "window 0"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_options_out_of_range(model_file, video, temp_folder, options, fault, stream):
+    with pytest.raises(ValueError, match=fault):
+        mssts.load(model_file).predict(video, stream=stream, **options)
+    assert list(temp_folder.iterdir()) == []
+
+
+def test_an_error_midway_cleans_up(model_file, video, temp_folder, monkeypatch):
+    def full_disk(*_args):
+        raise ResourceError("tracks.sqlite: cannot be written (no space)")
+
+    monkeypatch.setattr(TrackStore, "append", full_disk)
+    model = mssts.load(model_file)
+    for predict in (lambda: model.predict(video), lambda: list(model.predict(video, stream=True))):
+        with pytest.raises(ResourceError):
+            predict()
+        gc.collect()
+        assert list(temp_folder.iterdir()) == []
 
 
 def test_supervision_detections(model_file, video):

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import av
 import pytest
 import torch
+from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "predict"))
 import media_files
@@ -66,16 +68,55 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return media_files.write_video(tmp_path_factory.mktemp("video") / "in.mp4", 12, size=(64, 96))
 
 
-def test_help_needs_no_torch():
-    code = "import sys, mssts.cli as c; c.build_parser().format_help(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+HELP = """
+import sys
+from mssts.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    print("torch" in sys.modules, "numpy" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["predict", "--help"], ["--version"], ["predict", "--window", "x"]])
+def test_help_and_usage_need_no_torch(arguments):
+    done = subprocess.run([sys.executable, "-c", HELP, *arguments], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "False False", done.stderr
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["fly"], ["predict"], ["predict", "a", "--save", "pdf"], ["predict", "a", "--conf", "2"]]
+    ("line", "named"),
+    [
+        ("", "VERB"),
+        ("fly", "fly"),
+        ("predict", "SOURCE"),
+        ("predict a --save pdf", "pdf"),
+        ("predict a --save ,", "--save"),
+        ("predict a --conf 2", "--conf"),
+        ("predict a --conf nan", "--conf"),
+        ("predict a --conf much", "--conf: 'much' is not a number"),
+        ("predict a --window 0", "--window"),
+        ("predict a --window five", "--window: 'five' is not a whole number"),
+        ("predict a --overlap -1", "--overlap"),
+        ("benchmark --size 360", "--size"),
+        ("info --colour", "--colour"),
+    ],
 )
-def test_wrong_usage_is_2(mssts, arguments):
-    assert mssts(*arguments).returncode == 2
+def test_wrong_usage_is_2_and_one_line(mssts, line, named):
+    done = mssts(*line.split())
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert named in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("changes", [("--window", 3, "--overlap", 3), ("--resume", "--mode", "offline")])
+def test_options_that_do_not_fit_each_other_are_2(mssts, model, video, tmp_path, changes):
+    done = mssts("predict", video, "--model", model, "--out", tmp_path / "run", *changes)
+    assert done.returncode == 2
+    assert len(errors(done.stderr)) == 1
+    assert str(changes[0]) in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_missing_source_is_3(mssts, model, tmp_path):
@@ -97,16 +138,18 @@ class Malicious:
 
 
 def bad_checkpoints(folder: Path) -> dict[str, Path]:
-    files = {kind: folder / f"{kind}.pth" for kind in ("text", "empty", "malicious", "other")}
+    files = {kind: folder / f"{kind}.pth" for kind in ("text", "empty", "malicious", "other", "foreign", "folder")}
     files["text"].write_text("not a checkpoint")
     files["empty"].touch()
     with files["malicious"].open("wb") as file:
         pickle.dump({"model": Malicious(folder / "marker")}, file)
     torch.save({"model": {"fc.weight": torch.zeros(2)}}, files["other"])
+    save_file({"fc.weight": torch.zeros(2)}, files["foreign"])
+    files["folder"].mkdir()
     return files
 
 
-@pytest.mark.parametrize("kind", ["text", "empty", "malicious", "other", "missing"])
+@pytest.mark.parametrize("kind", ["text", "empty", "malicious", "other", "foreign", "folder", "missing"])
 @pytest.mark.parametrize("verb", ["predict", "convert"])
 def test_bad_checkpoint_is_6(mssts, monkeypatch, video, tmp_path, kind, verb):
     monkeypatch.chdir(tmp_path)
@@ -123,6 +166,47 @@ def test_bad_checkpoint_is_6(mssts, monkeypatch, video, tmp_path, kind, verb):
 def test_debug_shows_where_it_failed(tmp_path, model):
     with pytest.raises(BadInputError):
         main(["predict", str(tmp_path / "none.mp4"), "--model", str(model), "--debug"])
+
+
+def test_unknown_model_is_6(mssts, video):
+    done = mssts("predict", video, "--model", "huge")
+    assert done.returncode == 6
+    assert len(errors(done.stderr)) == 1
+    assert "huge: no such checkpoint" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("CUDA out of memory.\nTried to allocate 2 GiB"), OSError(24, "Too many files")],
+)
+def test_a_machine_that_gives_out_is_5(mssts, model, video, monkeypatch, error):
+    def fail(*_args):
+        raise error
+
+    monkeypatch.setattr("mssts.tools.predict.load", fail)
+    done = mssts("predict", video, "--model", model)
+    assert done.returncode == 5
+    assert len(errors(done.stderr)) == 1
+
+
+def test_a_fault_of_our_own_is_not_called_the_users(mssts, model, video, monkeypatch):
+    def fail(*_args):
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr("mssts.tools.predict.load", fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        mssts("predict", video, "--model", model)
+
+
+def test_earlier_run_is_3_and_kept(mssts, model, video, tmp_path):
+    command = ("predict", video, "--model", model, "--out", tmp_path / "run")
+    assert mssts(*command).returncode == 0
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "run").iterdir()}
+    done = mssts(*command)
+    assert done.returncode == 3
+    assert len(errors(done.stderr)) == 1
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "run").iterdir()} == before
+    assert mssts(*command, "--overwrite", "--quiet") == (0, "", "")
 
 
 FULL_DISK = """
@@ -144,6 +228,7 @@ def test_full_disk_is_5(model, video, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.stdout.split() == ["5", "5", "5"], done.stderr
     assert len(errors(done.stderr)) == 3
+    assert all(f"mssts: {tmp_path}/" in line for line in errors(done.stderr))
     assert "Traceback" not in done.stderr
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -155,7 +240,10 @@ def test_cut_video_is_4(mssts, model, tmp_path):
     assert done.returncode == 4
     (line,) = errors(done.stderr)
     assert str(broken) in line
-    assert (tmp_path / "run" / "overlay.mp4").exists()
+    with av.open(str(tmp_path / "run" / "overlay.mp4")) as container:
+        count = sum(1 for _ in container.decode(video=0))
+    assert f"hold the {count} frames before" in line
+    assert 0 < count < 40
 
 
 def test_ctrl_c_then_resume(mssts, model, tmp_path):
@@ -175,6 +263,33 @@ def test_ctrl_c_then_resume(mssts, model, tmp_path):
     assert mssts("predict", video, "--model", model, "--out", run, "--resume").returncode == 0
     assert mssts("predict", video, "--model", model, "--out", tmp_path / "whole").returncode == 0
     assert (run / "results.json").read_bytes() == (tmp_path / "whole" / "results.json").read_bytes()
+
+
+KILLED = """
+import os, signal, sys
+from mssts.cli import main
+from mssts.predict.track_store import TrackStore
+append, windows = TrackStore.append, []
+def count(*arguments):
+    append(*arguments)
+    windows.append(1)
+    if len(windows) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+TrackStore.append = count
+main(sys.argv[1:])
+"""
+
+
+def test_killed_then_resumed(mssts, model, video, tmp_path):
+    command = ["predict", *map(str, (video, "--model", model, "--out", tmp_path / "run")), "--save", "video,json,masks"]
+    assert subprocess.run([sys.executable, "-c", KILLED, *command], env=ENVIRONMENT, check=False).returncode == -9
+    assert all(path.name.endswith(".part") for path in (tmp_path / "run").iterdir())
+    assert mssts(*command).returncode == 3
+    assert mssts(*command, "--resume").returncode == 0
+    assert mssts("predict", video, "--model", model, "--out", tmp_path / "whole").returncode == 0
+    assert (tmp_path / "run" / "results.json").read_bytes() == (tmp_path / "whole" / "results.json").read_bytes()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"overlay.mp4", "results.json", "masks"}
+    assert len(list((tmp_path / "run" / "masks").iterdir())) == 12
 
 
 def test_info_names_the_classes(mssts, model):

@@ -1,16 +1,12 @@
-"""Near-online inference: all frames in order, tracks with steady names, masks as the model's logits say."""
+"""Near-online inference: all frames in order, tracks with steady names."""
 
 import media_files
 import numpy as np
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from small_segmenter import CATEGORIES, make_segmenter
 
 from mssts.predict.near_online import NearOnlinePredictor, TrackClasses
-from mssts.predict.postprocess import confident_queries, distinct, full_size_masks
-from mssts.types import Frame
+from mssts.types import Frame, FrameResult
 
 
 def synthetic_frames(count: int) -> list[Frame]:
@@ -58,45 +54,26 @@ def test_a_tracks_class_is_its_mean_over_windows():
     assert score == pytest.approx(0.5)
 
 
-def naive_full_size(logits: np.ndarray, input_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """Look up each output pixel's centre in the stride-4 map, bilinearly."""
-    count, rows, columns = logits.shape
-    out = np.zeros((count, *size))
-    for y in range(size[0]):
-        for x in range(size[1]):
-            v = np.clip((y + 0.5) * input_size[0] / size[0] / 4 - 0.5, 0, rows - 1)
-            u = np.clip((x + 0.5) * input_size[1] / size[1] / 4 - 0.5, 0, columns - 1)
-            top, left = int(v), int(u)
-            bottom, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
-            a, b = v - top, u - left
-            out[:, y, x] = (1 - a) * ((1 - b) * logits[:, top, left] + b * logits[:, top, right])
-            out[:, y, x] += a * ((1 - b) * logits[:, bottom, left] + b * logits[:, bottom, right])
-    return out
+def test_a_track_has_one_class_and_one_score_in_a_window(segmenter):
+    predictor = NearOnlinePredictor(segmenter.model, segmenter.settings(confidence=0.3))
+    for step in predictor.steps(synthetic_frames(20)):
+        columns = ((r.track_ids.tolist(), r.labels.tolist(), r.scores.tolist()) for r in step.results)
+        rows = {row for column in columns for row in zip(*column, strict=True)}
+        assert rows
+        assert len({track_id for track_id, *_ in rows}) == len(rows)
+        # Detections of the window count even where no pixel of the new frames shows them.
+        assert {track_id for track_id, *_ in rows} <= step.class_scores.keys()
 
 
-@pytest.mark.parametrize(("input_size", "size"), [((64, 96), (64, 96)), ((40, 72), (80, 144)), ((36, 52), (72, 104))])
-def test_masks_lie_where_the_logits_are(input_size, size):
-    # Sides that are no multiple of 8 have a rim in the logits that lies outside the frame.
-    rows, columns = (2 * -(-side // 8) for side in input_size)
-    logits = torch.randn(2, rows, columns, generator=torch.Generator().manual_seed(0))
-    expected = naive_full_size(logits.double().numpy(), input_size, size)
-    found = full_size_masks(logits, input_size, size).numpy()
-    unsure = np.abs(expected) < 1e-4
-    np.testing.assert_array_equal(found[~unsure], (expected > 0)[~unsure])
+def test_windows_that_reach_back_do_not_change_what_is_out_already(segmenter):
+    """The results of a frame are those of the first window that holds it, however the video goes on."""
+    settings = segmenter.settings(confidence=0.3)
+    frames = synthetic_frames(14)
 
+    def results(count: int) -> list[FrameResult]:
+        steps = NearOnlinePredictor(segmenter.model, settings).steps(frames[:count])
+        return [result for step in steps for result in step.results]
 
-@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=12), st.floats(0, 1, width=32), st.integers(1, 5))
-def test_confident_queries_are_the_best_ones(best, threshold, limit):
-    scores = torch.tensor(best)[:, None] * torch.tensor([0.5, 1.0])
-    chosen = confident_queries(scores, threshold, limit).tolist()
-    ranked = sorted(range(len(best)), key=lambda query: -float(scores[query, 1]))[:limit]
-    assert chosen == [query for query in ranked if float(scores[query, 1]) >= threshold]
-
-
-def test_duplicates_and_empty_masks_are_dropped():
-    square = torch.full((2, 8, 8), -1.0)
-    square[:, 2:6, 2:6] = 1.0
-    shifted = torch.roll(square, 1, dims=2)  # IoU 24 / 40
-    empty = torch.full_like(square, -1.0)
-    assert distinct(torch.stack([square, square, shifted, empty]), 0.75).tolist() == [0, 2]
-    assert distinct(torch.stack([square, square, shifted, empty]), 0.5).tolist() == [0]
+    for short, long in zip(results(8), results(14)[:8], strict=True):
+        np.testing.assert_array_equal(short.masks, long.masks)
+        np.testing.assert_array_equal(short.track_ids, long.track_ids)

@@ -8,10 +8,13 @@ import pytest
 import torch
 from small_segmenter import make_segmenter
 
+from mssts.errors import BadInputError
+from mssts.predict import job as job_module
 from mssts.predict.offline import OFFICIAL_NUM_PAIRS, predict_offline
 from mssts.predict.postprocess import masks_of
 from mssts.predict.preprocess import to_clip
-from mssts.predict.video import open_source
+from mssts.predict.track_store import TrackStore
+from mssts.predict.video import VideoSource, open_source
 from mssts.types import Frame
 
 NUM_FRAMES = 7
@@ -55,3 +58,37 @@ def test_no_frames():
     segmenter = make_segmenter()
     with pytest.raises(ValueError, match="without frames"):
         predict_offline(segmenter.model, [], segmenter.settings())
+
+
+def test_a_live_source_is_refused_before_the_model_runs(tmp_path, monkeypatch):
+    class Live(VideoSource):
+        name, is_live = "camera0", True
+
+        def __iter__(self):
+            pytest.fail("frames were taken from a source without an end")
+
+    monkeypatch.setattr(job_module, "open_source", lambda source: Live())
+    segmenter = make_segmenter()
+    store = TrackStore.create(tmp_path / "tracks.sqlite", {})
+    with pytest.raises(BadInputError, match="camera0: a live source has no end"):
+        list(job_module.offline_job(segmenter.model, 0, segmenter.settings(), store))
+    assert store.num_frames == 0
+
+
+def test_confident_instances_are_stored_with_their_scores(frames, tmp_path):
+    path = media_files.write_video(tmp_path / "a.mp4", NUM_FRAMES, size=(64, 96))
+    segmenter = make_segmenter()
+    settings = segmenter.settings(confidence=0.5, window=3)
+    instances = predict_offline(segmenter.model, frames, settings)
+    store = TrackStore.create(tmp_path / "tracks.sqlite", {"height": 64, "width": 96})
+    results = list(job_module.offline_job(segmenter.model, path, settings, store))
+    assert len(results) == store.num_frames == NUM_FRAMES
+    assert len(set(instances.queries.tolist())) == len(instances.queries) > 0
+    tracks = list(store.tracks())
+    assert tracks
+    for track in tracks:
+        index = track.track_id - 1
+        assert track.num_windows == 1
+        assert np.flatnonzero(track.class_scores).tolist() == [instances.slots[index]]
+        assert track.class_scores.max() == pytest.approx(instances.scores[index])
+        assert instances.scores[index] >= 0.5

@@ -1,6 +1,8 @@
 """From a source to a run folder: complete, partial, interrupted and resumed runs."""
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -16,8 +18,10 @@ from mssts.errors import BadInputError, ResourceError
 from mssts.predict import run as run_module
 from mssts.predict.near_online import NearOnlinePredictor
 from mssts.predict.run import InterruptedRunError, RunOptions, predict_to_folder
+from mssts.predict.run_folder import RunFolder
 from mssts.predict.settings import PredictSettings
 from mssts.predict.track_store import TrackStore
+from mssts.predict.video_writer import VideoWriter
 
 NUM_FRAMES = 17
 SIZE = (64, 96)
@@ -166,3 +170,101 @@ def test_live_source_is_finished_on_ctrl_c(segmenter, settings, video, tmp_path,
     report = predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
     assert report.num_frames == 5 + 3
     assert count_frames(tmp_path / "run" / "overlay.mp4") == report.num_frames
+
+
+@pytest.mark.parametrize("step", ["finish", "_publish_masks", "_remove_stale"])
+def test_stopped_at_the_very_end_then_resumed(segmenter, settings, video, tmp_path, monkeypatch, step):
+    predict_to_folder(segmenter, settings, options(video, tmp_path / "whole"))
+
+    def stop(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, step, stop)
+        with pytest.raises(InterruptedRunError, match="--resume"):
+            predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
+    assert not (tmp_path / "run" / "results.json").exists()
+    predict_to_folder(segmenter, settings, options(video, tmp_path / "run", resume=True))
+    assert files_in(tmp_path / "run") == files_in(tmp_path / "whole")
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_video_that_cannot_be_finished_costs_no_older_run(segmenter, settings, video, tmp_path, monkeypatch):
+    predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
+    before = files_in(tmp_path / "run")
+
+    def full_disk(self):
+        self.abort()
+        raise ResourceError(f"{self.path}: cannot write the video: No space left on device")
+
+    monkeypatch.setattr(VideoWriter, "close", full_disk)
+    other = segmenter.settings(confidence=0.9)
+    with pytest.raises(ResourceError, match=r"overlay\.mp4"):
+        predict_to_folder(segmenter, other, options(video, tmp_path / "run", overwrite=True))
+    assert files_in(tmp_path / "run") == before
+
+
+def test_a_broken_source_is_told_by_the_resumed_run_too(segmenter, settings, tmp_path, monkeypatch):
+    whole = media_files.write_video(tmp_path / "in.avi", 30, codec="mjpeg", pix_fmt="yuvj420p", size=SIZE)
+    broken = media_files.cut(whole, 0.6)
+    expected = predict_to_folder(segmenter, settings, options(broken, tmp_path / "once"))
+    assert expected.partial is not None
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2, KeyboardInterrupt())
+        with pytest.raises(InterruptedRunError):
+            predict_to_folder(segmenter, settings, options(broken, tmp_path / "run"))
+    report = predict_to_folder(segmenter, settings, options(broken, tmp_path / "run", resume=True))
+    assert str(report.partial) == str(expected.partial)
+    assert report.num_frames == expected.num_frames
+    assert files_in(tmp_path / "run") == files_in(tmp_path / "once")
+
+
+def test_offline_run_starts_over_after_ctrl_c(segmenter, settings, video, tmp_path, monkeypatch):
+    def stop(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrackStore, "append", stop)
+    with pytest.raises(InterruptedRunError, match="offline mode has to start over"):
+        predict_to_folder(segmenter, settings, options(video, tmp_path / "run", mode="offline"))
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def as_pictures(video: Path, folder: Path) -> Path:
+    """The frames of a video as PNG files, which lose nothing."""
+    folder.mkdir()
+    with av.open(str(video)) as container:
+        for index, frame in enumerate(container.decode(video=0)):
+            Image.fromarray(frame.to_ndarray(format="rgb24")).save(folder / f"{index}.png")
+    return folder
+
+
+def test_pictures_give_the_tracks_of_their_video(segmenter, settings, video, tmp_path):
+    folder = as_pictures(video, tmp_path / "pictures")
+    for source in (video, folder, folder / "*.png"):
+        predict_to_folder(segmenter, settings, options(source, tmp_path / f"run-{source.name}"))
+    expected = files_in(tmp_path / "run-in.mp4")
+    for name in ("run-pictures", "run-*.png"):
+        found = files_in(tmp_path / name)
+        assert found["results.json"] == expected["results.json"]
+        assert found["masks/000016.png"] == expected["masks/000016.png"]
+
+
+@pytest.mark.parametrize("pattern", ["", "*.png"])
+def test_resume_notices_a_changed_picture_but_not_its_own_folder(segmenter, settings, video, tmp_path, pattern):
+    folder = as_pictures(video, tmp_path / "pictures")
+    run = options(folder / pattern, folder / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, 3, KeyboardInterrupt())
+        with pytest.raises(InterruptedRunError):
+            predict_to_folder(segmenter, settings, run)
+    picture = folder / "11.png"
+    content, times = picture.read_bytes(), picture.stat()
+    Image.fromarray(media_files.numbered_frame(60, *SIZE)).save(picture)
+    with pytest.raises(BadInputError, match="the source has changed"):
+        predict_to_folder(segmenter, settings, replace(run, resume=True))
+    picture.write_bytes(content)
+    os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert predict_to_folder(segmenter, settings, replace(run, resume=True)).num_frames == NUM_FRAMES

@@ -1,5 +1,7 @@
 """The `predict` command: a source goes in, a run folder with overlay video, results and masks comes out."""
 
+import glob
+import os
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import closing
@@ -12,6 +14,7 @@ from tqdm import tqdm
 
 from mssts.api import Mode, Segmenter
 from mssts.errors import BadInputError, MsstsError, PartialInputError, ResourceError
+from mssts.predict.images import SUFFIXES
 from mssts.predict.job import near_online_job, offline_job
 from mssts.predict.run_folder import SPOOL_NAME, Output, RunFolder
 from mssts.predict.settings import PredictSettings
@@ -19,6 +22,8 @@ from mssts.predict.stored import from_stored
 from mssts.predict.summary import TrackSummary, summarise
 from mssts.predict.track_store import TrackStore
 from mssts.predict.video import VideoSource, open_source
+
+STAGED_JSON_NAME = "results.json.ready.part"
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ def predict_to_folder(segmenter: Segmenter, settings: PredictSettings, options: 
         header = _header(video, segmenter, settings, options)
         fps, total, is_live = video.fps, video.num_frames_hint, video.is_live
     _check_folder(options)
-    folder = RunFolder(options.out, options.save, fps, options.overwrite, options.resume)
+    # Outputs beside an interrupted run are older ones it was to replace, or its own, if it was stopped at the very end.
+    folder = RunFolder(options.out, options.save, fps, options.overwrite or options.resume, options.resume)
     partial: MsstsError | None = None
     try:
         with closing(_open_store(folder.spool_path, header, options.resume)) as store:
@@ -117,7 +123,12 @@ def _check_folder(options: RunOptions) -> None:
 
 def _stamp(source: Path) -> list[int]:
     """Sizes and times of a source's files, by which a change is noticed."""
-    files = sorted(source.iterdir()) if source.is_dir() else [source] if source.is_file() else []
+    if source.is_file():
+        files = [source]
+    else:
+        found = source.iterdir() if source.is_dir() else map(Path, glob.glob(str(source), recursive=True))
+        # A run folder may lie in the folder of pictures.
+        files = sorted(path for path in found if path.suffix.lower() in SUFFIXES and path.is_file())
     return [number for path in files for number in (path.stat().st_size, path.stat().st_mtime_ns)]
 
 
@@ -202,12 +213,21 @@ def _write_frames(
 
 
 def _finish(segmenter: Segmenter, folder: RunFolder, store: TrackStore, partial: MsstsError | None) -> RunReport:
-    """Write the results file, give all outputs their final names, and say what there is."""
-    if "json" in folder.save:
-        store.write_youtube_vis(folder.json_path, video_id=1, categories=segmenter.model.config.categories)
-    rows = list(_rows(store, segmenter.names))
-    num_frames = store.num_frames
-    folder.finish()
+    """Give all outputs their final names and say what there is.
+
+    The results file gets its name last: if the video or a mask cannot be finished, an older one is still whole.
+    """
+    staged = folder.path / STAGED_JSON_NAME
+    try:
+        if "json" in folder.save:
+            store.write_youtube_vis(staged, video_id=1, categories=segmenter.model.config.categories)
+        rows = list(_rows(store, segmenter.names))
+        num_frames = store.num_frames
+        folder.finish()
+        if "json" in folder.save:
+            os.replace(staged, folder.json_path)
+    finally:
+        staged.unlink(missing_ok=True)
     return RunReport(summarise(rows, folder.outputs), num_frames, partial)
 
 

@@ -6,12 +6,13 @@ share of it can be compared between machines, a number of seconds cannot.
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mssts.api import pick_device
 from mssts.config import preset, preset_names
-from mssts.errors import BadInputError
+from mssts.errors import BadInputError, ResourceError
 from mssts.model.vis import VisModel
 from mssts.predict.postprocess import masks_of
 from mssts.tools.allocator import keep_freed_memory
@@ -190,6 +191,25 @@ def run_benchmark(options: argparse.Namespace) -> int:
     result = measure(options.preset, options.size, options.frames, options.repeat, device)
     print(result.table())
     if options.json:
-        facts = asdict(result) | {"frame_s": result.frame_s, "matmul_share": result.matmul_share}
-        Path(options.json).write_text(json.dumps(facts, indent=1) + "\n")
+        write_facts(result, options.json)
     return 0
+
+
+def write_facts(result: Benchmark, path: Path) -> None:
+    """Write the numbers as JSON, under the final name when complete.
+
+    Raises:
+        ResourceError: The file cannot be written.
+    """
+    facts = asdict(result) | {"frame_s": result.frame_s, "matmul_share": result.matmul_share}
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(facts, indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from error

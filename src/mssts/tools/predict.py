@@ -22,16 +22,13 @@ def run_predict(options: argparse.Namespace) -> int:
     if options.model == "tiny" and not options.quiet:
         print(TINY_NOTICE, file=sys.stderr)
     segmenter = load(options.model, options.device)
+    if fault := misfit(options, segmenter.model.config.num_frames):
+        print(f"mssts predict: {fault}", file=sys.stderr)
+        return USAGE_ERROR
     confidence = options.conf if options.conf is not None else DEFAULT_CONFIDENCE
     settings = segmenter.settings(
         confidence=confidence, window=options.window, overlap=options.overlap, short_side=options.short_side
     )
-    if settings.overlap >= settings.window:
-        print(f"mssts: --overlap {settings.overlap} must be less than --window {settings.window}", file=sys.stderr)
-        return USAGE_ERROR
-    if options.resume and options.mode == "offline":
-        print("mssts: --resume works in near-online mode; offline mode starts over", file=sys.stderr)
-        return USAGE_ERROR
     run = RunOptions(
         source=options.source,
         out=options.out or default_folder(options.source),
@@ -42,6 +39,16 @@ def run_predict(options: argparse.Namespace) -> int:
         progress=not options.quiet,
     )
     return report(predict_to_folder(segmenter, settings, run), options.quiet)
+
+
+def misfit(options: argparse.Namespace, num_frames: int) -> str | None:
+    """What is wrong with options that are fine one by one; `num_frames` is the model's window length."""
+    window = num_frames if options.window is None else options.window
+    if options.overlap is not None and options.overlap >= window:
+        return f"--overlap {options.overlap} must be less than the window of {window} frames (--window)"
+    if options.resume and options.mode == "offline":
+        return "--resume works in near-online mode; offline mode starts over"
+    return None
 
 
 def default_folder(source: str) -> Path:
