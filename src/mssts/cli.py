@@ -10,12 +10,17 @@ from typing import NoReturn
 
 from mssts import __version__
 from mssts.errors import BadInputError, MsstsError, PartialInputError, ResourceError
+from mssts.tools.data_options import add_check_options, add_data_convert_options, add_synthesize_options
+from mssts.tools.evaluate_options import add_evaluate_options
 
 EPILOG = """\
 examples:
   mssts demo                                     the bundled model on the bundled clip
   mssts predict street.mp4 --out runs/street     overlay video and tracks of your own video
   mssts predict frames/ --save json,masks        a folder of pictures; results and mask PNGs
+  mssts data synthesize data/shapes              a synthetic data set with exact truth
+  mssts train --config configs/tiny.yaml         train; --resume auto goes on after an interruption
+  mssts evaluate --data data/shapes --model tiny video AP
   mssts convert seqformer_r50.pth models/r50     official weights to this project's format
 exit codes: 0 done, 2 usage, 3 bad input, 4 partial output, 5 disk or memory, 6 checkpoint refused
 """
@@ -32,7 +37,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; every error that a user can cause becomes one line on stderr and an exit code."""
-    options = build_parser().parse_args(arguments)
+    options = parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
         return options.run(options)
     except MsstsError as error:
@@ -49,6 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("mssts: stopped", file=sys.stderr)
         return PartialInputError.exit_code
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The chosen verb and its options; training's own, which follow its configuration, are left for it to parse."""
+    if arguments and arguments[0] in WITH_OWN_OPTIONS:
+        run = WITH_OWN_OPTIONS[arguments[0]]
+        return argparse.Namespace(run=run, rest=arguments[1:], debug="--debug" in arguments)
+    return build_parser().parse_args(arguments)
 
 
 def _fail(options: argparse.Namespace, error: BaseException, code: int) -> int:
@@ -71,6 +84,10 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_demo(verbs)
     _add_predict(verbs)
+    _add_verb(verbs, "train", _train, "Train a model on YouTube-VIS-format, COCO or synthetic data.")
+    _add_evaluate(verbs)
+    _add_data(verbs)
+    _add_verb(verbs, "ablate", _ablate, "Train and compare the paper's four models (Table 3) over several seeds.")
     _add_convert(verbs)
     _add_benchmark(verbs)
     _add_info(verbs)
@@ -114,6 +131,21 @@ def _add_predict(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
 
 
+def _add_evaluate(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
+    help_text = "Video AP of a results file, or of a model on a data set."
+    add_evaluate_options(_add_verb(verbs, "evaluate", _evaluate, help_text))
+
+
+def _add_data(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
+    group = verbs.add_parser("data", help="Check, convert and synthesize data sets.")
+    actions = group.add_subparsers(title="actions", required=True, metavar="ACTION")
+    add_check_options(_add_verb(actions, "check", _data_check, "Find every fault of a data set in one pass."))
+    help_text = "Bring DAVIS, COCO or MOTS annotations to YouTube-VIS form."
+    add_data_convert_options(_add_verb(actions, "convert", _data_convert, help_text))
+    help_text = "Write a set of synthetic videos with exact truth."
+    add_synthesize_options(_add_verb(actions, "synthesize", _data_synthesize, help_text))
+
+
 def _add_convert(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     help_text = "Convert official SeqFormer, MS-STS VIS or Deformable DETR weights."
     verb = _add_verb(verbs, "convert", _convert, help_text)
@@ -128,6 +160,8 @@ def _add_benchmark(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb.add_argument("--preset", default="baseline-r50", help="(default: %(default)s)")
     verb.add_argument("--size", type=_size, default=(360, 640), metavar="HxW", help="(default: 360x640)")
     verb.add_argument("--frames", type=_positive, default=5, help="frames per clip (default: %(default)s)")
+    verb.add_argument("--train", action="store_true", help="a training step instead of inference")
+    verb.add_argument("--checkpointing", action="store_true", help="with --train: recompute encoder layers")
     verb.add_argument("--repeat", type=_positive, default=3, help="runs; the median counts (default: %(default)s)")
     verb.add_argument("--device", default="auto", help="cpu, cuda, … (default: %(default)s)")
     verb.add_argument("--json", type=Path, help="also write the numbers here")
@@ -215,6 +249,46 @@ def _info(options: argparse.Namespace) -> int:
     from mssts.tools.info import run_info
 
     return run_info(options.model)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from mssts.tools.train import run_train
+
+    return run_train(options.rest)
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    from mssts.tools.ablate import run_ablate
+
+    return run_ablate(options.rest)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from mssts.tools.evaluate import run_evaluate
+
+    return run_evaluate(options)
+
+
+def _data_check(options: argparse.Namespace) -> int:
+    from mssts.tools.data_check import run_check
+
+    return run_check(options.folder, options.split, options.all)
+
+
+def _data_convert(options: argparse.Namespace) -> int:
+    from mssts.tools.data_convert import run_data_convert
+
+    return run_data_convert(options)
+
+
+def _data_synthesize(options: argparse.Namespace) -> int:
+    from mssts.tools.synthesize import run_synthesize
+
+    return run_synthesize(options)
+
+
+# These parse their options themselves: they are the fields of the training's configuration.
+WITH_OWN_OPTIONS = {"train": _train, "ablate": _ablate}
 
 
 if __name__ == "__main__":

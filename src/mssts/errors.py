@@ -10,6 +10,12 @@ class MsstsError(Exception):
     exit_code = 1
 
 
+class UsageError(MsstsError):
+    """Options that do not go together."""
+
+    exit_code = 2
+
+
 class BadInputError(MsstsError):
     """A source file, folder or data set cannot be read or does not make sense."""
 

@@ -1,18 +1,22 @@
-"""Training clips: the truth still fits the frames after sampling and augmentation, and a step decides its clips."""
-
-from dataclasses import replace
+"""Training clips: the truth still fits the frames after sampling and augmentation, and an item decides its clip."""
 
 import numpy as np
 import pytest
 import torch
 
+from mssts.data.batch import Sample
 from mssts.data.normalise import IMAGENET_MEAN, IMAGENET_STD, normalise, normalise_frames
 from mssts.data.synthetic import CATEGORIES, SyntheticVideo, synthesize_video
 from mssts.train import synthetic_clips
-from mssts.train.settings import ClipSettings, TrainSettings
-from mssts.train.synthetic_clips import SyntheticClips, jitter_colours, load_in_background, make_batch, sample_clip
+from mssts.train.config import SyntheticConfig
+from mssts.train.synthetic_clips import FIRST_TRAINING_SEED, SyntheticClips, jitter_colours
 
-SMALL = ClipSettings(height=64, width=96, min_frames=2, max_frames=4, frames_per_batch=6, difficulty=1.0)
+SOURCE = SyntheticClips(SyntheticConfig(height=64, width=96, difficulty_from=0.2, difficulty_to=1.0, ramp=0.5))
+
+
+def sample(index: int, progress: float = 1.0, num_frames: int = 3) -> Sample:
+    """A clip with random numbers of its own."""
+    return SOURCE.sample(index, num_frames, np.random.default_rng(index), progress)
 
 
 def test_normalise_pixel_by_pixel() -> None:
@@ -24,25 +28,21 @@ def test_normalise_pixel_by_pixel() -> None:
     assert torch.equal(normalise(torch.from_numpy(frames).permute(0, 3, 1, 2).float()), ours)
 
 
-def test_step_decides_its_clips() -> None:
-    first, again, other = (make_batch(step, SMALL, seed=3) for step in (7, 7, 8))
-    assert torch.equal(first.clip.frames, again.clip.frames)
-    assert all(
-        torch.equal(a, b) for x, y in zip(first.targets, again.targets, strict=True) for a, b in zip(x, y, strict=True)
-    )
-    assert first.clip.frames.shape != other.clip.frames.shape or not torch.equal(first.clip.frames, other.clip.frames)
+def test_item_decides_its_clip() -> None:
+    first, again, other = (sample(index) for index in (7, 7, 8))
+    assert torch.equal(first.frames, again.frames)
+    assert all(torch.equal(a, b) for a, b in zip(first.targets, again.targets, strict=True))
+    assert not torch.equal(first.frames, other.frames)
 
 
-@pytest.mark.parametrize("step", range(4))
-def test_targets_fit_the_masks(step: int) -> None:
-    batch = make_batch(step, SMALL)
-    assert 2 <= batch.clip.frames.shape[1] <= 4
-    assert batch.image_sizes == [(64, 96)] * len(batch.targets)
-    for clip in batch.targets:
-        assert clip.masks.flatten(1).any(dim=1).all()
-        assert all(0 <= int(label) < len(CATEGORIES) for label in clip.labels)
-        for instance, frame in np.ndindex(*clip.masks.shape[:2]):
-            _assert_box_encloses(clip.boxes_cxcywh[instance, frame], clip.masks[instance, frame].numpy())
+@pytest.mark.parametrize("index", range(8))
+def test_targets_fit_the_masks(index: int) -> None:
+    clip = sample(index, num_frames=2 + index % 3).targets
+    assert clip.masks.shape[1:] == (2 + index % 3, 64, 96)
+    assert clip.masks.flatten(1).any(dim=1).all()
+    assert all(0 <= int(label) < len(CATEGORIES) for label in clip.labels)
+    for instance, frame in np.ndindex(*clip.masks.shape[:2]):
+        _assert_box_encloses(clip.boxes_cxcywh[instance, frame], clip.masks[instance, frame].numpy())
 
 
 def _assert_box_encloses(box: torch.Tensor, mask: np.ndarray) -> None:
@@ -55,18 +55,16 @@ def _assert_box_encloses(box: torch.Tensor, mask: np.ndarray) -> None:
 
 
 def test_frames_and_masks_are_turned_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    def bright_where_masked(
-        seed: int, *, num_frames: int, height: int, width: int, difficulty: float
-    ) -> SyntheticVideo:
-        video = synthesize_video(seed, num_frames=num_frames, height=height, width=width, difficulty=difficulty)
+    def bright_where_masked(seed: int, **options: float) -> SyntheticVideo:
+        video = synthesize_video(seed, **options)  # pyright: ignore[reportArgumentType]
         painted = np.zeros_like(video.frames)
         painted[np.any(video.masks, axis=0)] = 200
         return video._replace(frames=painted)
 
     monkeypatch.setattr(synthetic_clips, "synthesize_video", bright_where_masked)
-    for seed in range(6):
-        clip = sample_clip(seed, 3, SMALL, 0.5, np.random.default_rng(seed))
-        assert np.array_equal(clip.frames.min(axis=-1) > 100, clip.masks.any(axis=0))
+    for index in range(6):
+        clip = sample(index)
+        assert torch.equal(clip.frames.mean(dim=1) > -0.4, clip.targets.masks.any(dim=0))
 
 
 def test_jitter_keeps_the_order_of_brightness_and_treats_frames_alike() -> None:
@@ -77,9 +75,15 @@ def test_jitter_keeps_the_order_of_brightness_and_treats_frames_alike() -> None:
     assert not np.array_equal(jittered, ramp)
 
 
-def test_worker_starts_at_the_step_asked_for_and_follows_the_curriculum() -> None:
-    settings = TrainSettings(steps=8, clips=replace(SMALL, min_frames=2, max_frames=2, frames_per_batch=2))
-    loaded = iter(load_in_background(SyntheticClips(settings, first_step=3)))
-    for step, progress in ((3, 3 / 8), (4, 4 / 8), (5, 5 / 8)):
-        expected = make_batch(step, settings.clips, settings.seed, min(1.0, 2 * progress))
-        assert torch.equal(next(loaded).clip.frames, expected.clip.frames)
+def test_videos_are_training_videos_and_grow_harder(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, float]] = []
+
+    def note(seed: int, *, difficulty: float, **options: int) -> SyntheticVideo:
+        asked.append((seed, difficulty))
+        return synthesize_video(seed, difficulty=difficulty, **options)
+
+    monkeypatch.setattr(synthetic_clips, "synthesize_video", note)
+    for index, progress in ((0, 0.0), (1, 0.25), (2, 0.5), (len(SOURCE) - 1, 1.0)):
+        sample(index, progress)
+    assert [difficulty for _, difficulty in asked] == pytest.approx([0.2, 0.6, 1.0, 1.0])
+    assert [seed for seed, _ in asked[:3]] == [FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 1, FIRST_TRAINING_SEED + 2]

@@ -41,7 +41,13 @@ class SyntheticVideo(NamedTuple):
 
 
 def synthesize_video(
-    seed: int, *, num_frames: int, height: int = 128, width: int = 224, difficulty: float = 1.0
+    seed: int | np.random.SeedSequence,
+    *,
+    num_frames: int,
+    height: int = 128,
+    width: int = 224,
+    difficulty: float = 1.0,
+    attributes: frozenset[str] | None = None,
 ) -> SyntheticVideo:
     """Render a video.
 
@@ -51,9 +57,10 @@ def synthesize_video(
         height: In pixels; objects scale with the shorter side.
         width: In pixels.
         difficulty: From 0 (one to three slow shapes on a calm background) to 1 (everything at once).
+        attributes: What it is built to show, of `synthetic_cast.ATTRIBUTES`; None leaves that to the seed.
     """
     random = np.random.default_rng(seed)
-    actors, attributes = sample_cast(random, height, width, difficulty)
+    actors, shown = sample_cast(random, height, width, difficulty, attributes)
     background = Background(random, height, width, difficulty)
     noise = random.standard_normal((height + NOISE_SHIFT_PX, width + NOISE_SHIFT_PX, 3), dtype=np.float32)
     noise *= np.float32(2 + 4 * difficulty)
@@ -69,7 +76,7 @@ def synthesize_video(
     listed = masks.sum(axis=(2, 3)).max(axis=1, initial=0) >= MIN_VISIBLE_AREA_PX
     masks = masks[listed]
     labels = np.array([actor.slot for actor in actors], dtype=np.int64)[listed]
-    return SyntheticVideo(frames, masks, labels, boxes_of(masks), attributes)
+    return SyntheticVideo(frames, masks, labels, boxes_of(masks), shown)
 
 
 def boxes_of(masks: Bool[np.ndarray, "K T H W"]) -> Float[np.ndarray, "K T 4"]:

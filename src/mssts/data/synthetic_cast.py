@@ -18,7 +18,8 @@ from mssts.data.synthetic_shapes import APPEARANCES, two_colours
 
 ATTRIBUTES = ("fast_motion", "size_change", "aspect_change", "occlusion", "leaving", "same_class")
 # The share of the hardest videos that are built to show each attribute; others show it by chance.
-ATTRIBUTE_SHARE = 0.5
+ATTRIBUTE_SHARE = 0.6
+MOST_INSTANCES = 5
 # Smaller texture than this, as a share of the shorter side of the frame, would be lost at the model's resolution.
 FINEST_TEXTURE = 0.035
 
@@ -33,12 +34,13 @@ class Actor(NamedTuple):
 
 
 def sample_cast(
-    random: np.random.Generator, height: int, width: int, difficulty: float
+    random: np.random.Generator, height: int, width: int, difficulty: float, attributes: frozenset[str] | None = None
 ) -> tuple[list[Actor], frozenset[str]]:
-    """Choose the objects in painting order, and which of `ATTRIBUTES` they are made to show."""
-    shown = frozenset(name for name in ATTRIBUTES if random.random() < ATTRIBUTE_SHARE * difficulty)
+    """Choose the objects in painting order, and which of `ATTRIBUTES` they are made to show, unless that is given."""
+    drawn = frozenset(name for name in ATTRIBUTES if random.random() < ATTRIBUTE_SHARE * difficulty)
+    shown = drawn if attributes is None else attributes
     least = 1 + ("occlusion" in shown or "same_class" in shown) + ({"occlusion", "leaving"} <= shown)
-    count = max(least, int(random.integers(1, 4 + round(2 * difficulty))))
+    count = max(least, 1 + int(random.binomial(MOST_INSTANCES - 1, 0.15 + 0.4 * difficulty)))
     motions = _sample_motions(random, count, height, width, difficulty)
     _direct(random, motions, shown, height, width)
     slots = random.integers(0, len(APPEARANCES), count)

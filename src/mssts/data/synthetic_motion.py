@@ -86,7 +86,7 @@ def _reflect(value: float, low: float, high: float) -> float:
 def sample_motion(random: np.random.Generator, height: int, width: int, difficulty: float) -> Motion:
     """Choose a motion without special events: slower than the paper's fast motion, and it stays in view."""
     side = min(height, width)
-    half_size = float(random.uniform(0.10, 0.26) * side)
+    half_size = float(random.uniform(0.12, 0.30) * side)
     low, high = _bounds(half_size, height, width)
     speed = random.uniform(0.3, 1.0) * 2 * half_size * (0.05 + 0.1 * difficulty)
     return Motion(
@@ -130,7 +130,7 @@ def _full_swing(random: np.random.Generator, low: float, high: float) -> Wave:
 
 def move_fast(random: np.random.Generator, motion: Motion, height: int, width: int) -> Motion:
     """Make it small, and let it move by half of its size or more per frame (paper: section 4.3 asks for 0.3)."""
-    half_size = float(random.uniform(0.08, 0.13) * min(height, width))
+    half_size = float(random.uniform(0.10, 0.15) * min(height, width))
     low, high = _bounds(half_size, height, width)
     velocity = _polar(random.uniform(0.5, 0.75) * 2 * half_size, random.uniform(0, 2 * np.pi))
     return motion._replace(half_size=half_size, low=low, high=high, velocity=velocity)

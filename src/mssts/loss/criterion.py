@@ -75,7 +75,11 @@ class Criterion:
         self.config = config
 
     def __call__(
-        self, prediction: Prediction, targets: Sequence[Targets], image_sizes: Sequence[tuple[int, int]]
+        self,
+        prediction: Prediction,
+        targets: Sequence[Targets],
+        image_sizes: Sequence[tuple[int, int]],
+        instance_count: Float[Tensor, ""] | None = None,
     ) -> CriterionOutput:
         """Match every layer and add up the losses of the batch.
 
@@ -85,11 +89,14 @@ class Criterion:
             prediction: The model's output for B clips.
             targets: The truth of each clip, on the same device.
             image_sizes: Unpadded height and width in pixels of each clip.
+            instance_count: What the losses are divided by; None counts the batch's instances, over all ranks. A step
+                that accumulates several batches gives the count of them all, so that they equal one large batch.
         """
         layers = zip(prediction.class_logits, prediction.boxes_cxcywh, strict=True)
         matches = [match(logits, boxes, targets, self.config.match_costs) for logits, boxes in layers]
         sums = [self._clip_losses(prediction, targets, image_sizes, matches, clip) for clip in range(len(targets))]
-        count = count_instances(targets, prediction.class_logits.device)
+        device = prediction.class_logits.device
+        count = count_instances(targets, device) if instance_count is None else instance_count
         losses = Losses(*(torch.stack(term).sum(dim=0) / count for term in zip(*sums, strict=True)))
         weighted = [getattr(self.config, term) * values.sum() for term, values in losses._asdict().items()]
         return CriterionOutput(torch.stack(weighted).sum(), losses, matches)

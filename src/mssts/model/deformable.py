@@ -1,9 +1,13 @@
 """Multi-scale deformable attention: each query looks at a few points around its reference, on every level.
 
-Zhu et al., Deformable DETR (ICLR 2021); the paper's section 2 builds on it. This file is the plain PyTorch form.
+Zhu et al., Deformable DETR (ICLR 2021); the paper's section 2 builds on it. The plain PyTorch form is here;
+deformable_numba.py has a faster one for CPUs, which is taken wherever it can be.
 """
 
 import math
+import os
+from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +16,9 @@ from torch import Tensor, nn
 
 from mssts.model.pyramid import SpatialShapes
 
+# Set to "reference", it switches the fast form off.
+FORM_VARIABLE = "MSSTS_DEFORMABLE"
+
 
 def sample_deformable(
     values: Float[Tensor, "M S heads d"],
@@ -19,7 +26,7 @@ def sample_deformable(
     locations: Float[Tensor, "M Q heads L P 2"],
     weights: Float[Tensor, "M Q heads L P"],
 ) -> Float[Tensor, "M Q heads*d"]:
-    """Sum bilinear samples of the values, weighted; zeros outside the map.
+    """Sum bilinear samples of the values, weighted; zeros outside the map. The fastest form that fits is taken.
 
     Args:
         values: Tokens of all levels of M frames, split into heads.
@@ -27,6 +34,52 @@ def sample_deformable(
         locations: Sampling points (x, y) in 0..1 of the padded map.
         weights: Attention weights, summing to 1 over levels and points.
     """
+    form = None
+    if not _is_traced() and all(map(_is_plain_float32_on_cpu, (values, locations, weights))):
+        form = _numba_form()
+    return (form or sample_deformable_reference)(values, spatial_shapes, locations, weights)
+
+
+def deformable_form(device: torch.device | str) -> str:
+    """Say in words which form float32 tensors of a device get."""
+    if torch.device(device).type == "cpu" and _numba_form() is not None:
+        return "Numba kernels"
+    return "plain PyTorch (grid_sample)"
+
+
+def _is_traced() -> bool:
+    """Tell whether something records PyTorch operations, which cannot see into the kernels."""
+    if torch.compiler.is_compiling():  # first, because the compiler cannot trace the other questions
+        return True
+    in_transform = torch._C._are_functorch_transforms_active()  # vmap, jvp and the like
+    return in_transform or torch._C._get_tracing_state() is not None
+
+
+def _is_plain_float32_on_cpu(tensor: Tensor) -> bool:
+    return type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
+def _numba_form() -> Callable[..., Tensor] | None:
+    return None if os.environ.get(FORM_VARIABLE) == "reference" else _imported_numba_form()
+
+
+@cache
+def _imported_numba_form() -> Callable[..., Tensor] | None:
+    # On first use: the import compiles, and a program that only uses a GPU never needs it.
+    try:
+        from mssts.model.deformable_numba import sample_deformable_numba
+    except (ImportError, OSError):
+        return None
+    return sample_deformable_numba
+
+
+def sample_deformable_reference(
+    values: Float[Tensor, "M S heads d"],
+    spatial_shapes: SpatialShapes,
+    locations: Float[Tensor, "M Q heads L P 2"],
+    weights: Float[Tensor, "M Q heads L P"],
+) -> Float[Tensor, "M Q heads*d"]:
+    """Sum bilinear samples of the values, weighted, with PyTorch's own operations; arguments as `sample_deformable`."""
     num_frames, _, num_heads = locations.shape[:3]
     # Queries last: sums over points then run along contiguous memory, 1.6 times as fast as points last on a CPU.
     grids = (locations * 2 - 1).permute(0, 2, 3, 4, 1, 5).flatten(0, 1)

@@ -6,6 +6,7 @@ Paper: section 3.2 and Fig. 2(a). With `ms_sts.enabled` off this is the SeqForme
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mssts.config import ModelConfig
 from mssts.model.deformable import DeformableSampling
@@ -95,7 +96,14 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """N encoder layers over the multi-scale features of a clip."""
+    """N encoder layers over the multi-scale features of a clip.
+
+    Attributes:
+        checkpointing: Keep only each layer's input for the backward pass and compute the rest again there: the
+            encoder's activations then need the memory of one layer instead of N, for a second forward of each.
+    """
+
+    checkpointing: bool = False
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -116,7 +124,10 @@ class Encoder(nn.Module):
         """
         reference = reference_grid(pyramid.spatial_shapes, pyramid.valid_ratios)
         for layer in self.layers:
-            pyramid = layer(pyramid, position, reference, ms_sts_position)
+            if self.checkpointing and torch.is_grad_enabled():
+                pyramid = checkpoint(layer, pyramid, position, reference, ms_sts_position, use_reentrant=False)
+            else:
+                pyramid = layer(pyramid, position, reference, ms_sts_position)
         return pyramid
 
 

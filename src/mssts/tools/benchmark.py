@@ -11,7 +11,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -188,20 +188,37 @@ def run_benchmark(options: argparse.Namespace) -> int:
         raise BadInputError(f"no preset '{options.preset}'; there are {', '.join(preset_names())}")
     keep_freed_memory()
     device = pick_device(options.device)
+    if options.train:
+        return _benchmark_training(options, device)
     result = measure(options.preset, options.size, options.frames, options.repeat, device)
     print(result.table())
     if options.json:
-        write_facts(result, options.json)
+        write_facts(asdict(result) | {"frame_s": result.frame_s, "matmul_share": result.matmul_share}, options.json)
     return 0
 
 
-def write_facts(result: Benchmark, path: Path) -> None:
+def _benchmark_training(options: argparse.Namespace, device: torch.device) -> int:
+    """Measure a training step instead."""
+    from mssts.tools.train import require_training_libraries
+
+    require_training_libraries()
+    from mssts.tools.benchmark_train import measure_training
+
+    measured = measure_training(
+        options.preset, options.size, options.frames, options.repeat, device, options.checkpointing
+    )
+    print(measured.table())
+    if options.json:
+        write_facts(asdict(measured) | {"step_s": measured.step_s}, options.json)
+    return 0
+
+
+def write_facts(facts: Mapping[str, object], path: Path) -> None:
     """Write the numbers as JSON, under the final name when complete.
 
     Raises:
         ResourceError: The file cannot be written.
     """
-    facts = asdict(result) | {"frame_s": result.frame_s, "matmul_share": result.matmul_share}
     part = path.with_name(path.name + ".part")
     try:
         with part.open("w", encoding="utf-8") as file:

@@ -10,6 +10,7 @@ import torchvision
 from mssts import __version__
 from mssts.api import BUNDLED, load
 from mssts.config import preset_names
+from mssts.model.deformable import deformable_form
 
 
 def run_info(model_name: str | None) -> int:
@@ -19,7 +20,8 @@ def run_info(model_name: str | None) -> int:
     print(", ".join(f"{library.__name__} {library.__version__}" for library in libraries))
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     print(f"devices: cpu ({torch.get_num_threads()} threads){''.join(f', cuda: {gpu}' for gpu in gpus)}")
-    print("deformable attention: plain PyTorch (grid_sample)")
+    forms = [f"{device}: {deformable_form(device)}" for device in ("cpu", "cuda")[: 1 + bool(gpus)]]
+    print(f"deformable attention: {', '.join(forms)}")
     print(f"presets: {', '.join(preset_names())}")
     print(f"bundled models: {', '.join(BUNDLED)}")
     if model_name:

@@ -1,63 +1,88 @@
-"""What a training run prints: a line every few steps, a line per evaluation, a line per skipped step."""
+"""What a training run tells: a progress bar, a line every few steps, and TensorBoard's curves and pictures."""
 
+import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
-from mssts.loss.criterion import CriterionOutput
-from mssts.train.checkpoint import TrainState
-from mssts.train.quick_evaluation import QuickResult
-from mssts.train.settings import TrainSettings
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from mssts.train.evaluation import Evaluation
+from mssts.train.step import StepReport
 
 
 class Journal:
-    """Collects the losses of the steps since its last line; the terms it prints are the last decoder layer's.
+    """Collects the losses of the steps since its last line; the terms it shows are the last decoder layer's.
 
     Args:
-        settings: Of the training.
+        out: The run folder; TensorBoard reads it.
+        num_steps: Length of the training.
+        first_step: Where this process starts; what an interrupted run logged beyond it is dropped.
+        log_every: Steps between two lines.
+        is_active: Only one of several ranks tells.
     """
 
-    def __init__(self, settings: TrainSettings) -> None:
-        self.settings = settings
-        self.num_skipped = 0
+    def __init__(self, out: Path, num_steps: int, first_step: int, log_every: int, is_active: bool = True) -> None:
+        self.num_steps, self.log_every, self.is_active = num_steps, log_every, is_active
+        if not is_active:
+            return
+        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=first_step)
+        self._bar = tqdm(
+            total=num_steps, initial=first_step, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True
+        )
         self._restart()
 
-    def record(self, state: TrainState, output: CriterionOutput, trouble: str, rate: float) -> None:
-        """Take note of a finished step, and print the means of the last steps if it is time to."""
-        if trouble:
-            self.num_skipped += 1
-            print(f"step {state.step}: skipped, not finite: {trouble} ({self.num_skipped} so far)", flush=True)
+    def record(self, step: int, report: StepReport, rate: float, num_skipped: int) -> None:
+        """Take note of a finished step, and tell the means of the last steps if it is time to."""
+        if not self.is_active:
+            return
+        self._bar.update()
+        if report.trouble:
+            self.say(f"step {step}: skipped, not finite: {report.trouble} ({num_skipped} so far)")
         else:
-            terms = {"total": output.total, **{k: v[-1] for k, v in output.losses._asdict().items()}}
-            self._history.append({name: float(value.detach()) for name, value in terms.items()})
-        if state.step % self.settings.log_every == 0:
-            self._print_means(state, rate)
+            self._history.append(report.losses)
+        if step % self.log_every == 0 and self._history:
+            self._tell_means(step, rate, num_skipped)
             self._restart()
 
-    def report(self, step: int, result: QuickResult) -> None:
-        """Print an evaluation."""
-        print(
-            f"step {step}: held-out mean IoU {result.mean_iou:.3f} over {result.num_tracks} tracks, "
-            f"{result.false_positives} false positives",
-            flush=True,
-        )
+    def report(self, step: int, evaluation: Evaluation) -> None:
+        """Tell an evaluation."""
+        if not self.is_active:
+            return
+        percent = ", ".join(f"{name} {100 * value:.1f}" for name, value in evaluation.numbers.items() if value >= 0)
+        self.say(f"step {step}: {percent}")
+        for name, value in evaluation.numbers.items():
+            self._board.add_scalar(f"evaluation/{name}", value, step)
+        if evaluation.picture is not None:
+            self._board.add_image("evaluation/prediction", evaluation.picture, step, dataformats="HWC")
+        self._board.flush()
+
+    def say(self, line: str) -> None:
+        """Print a line above the progress bar."""
+        if self.is_active:
+            tqdm.write(line)
+            sys.stdout.flush()
+
+    def close(self) -> None:
+        """End the bar and the curves."""
+        if self.is_active:
+            self._bar.close()
+            self._board.close()
 
     def _restart(self) -> None:
         self._history: list[dict[str, float]] = []
         self._since = time.monotonic()
 
-    def _print_means(self, state: TrainState, rate: float) -> None:
-        """Print one line: losses, learning rate, speed and the time that is left."""
-        if not self._history:
-            return
+    def _tell_means(self, step: int, rate: float, num_skipped: int) -> None:
+        """Mean losses, learning rate, speed and the time that is left."""
         means = {name: sum(row[name] for row in self._history) / len(self._history) for name in self._history[0]}
         speed = len(self._history) / max(1e-9, time.monotonic() - self._since)
+        left = timedelta(seconds=round((self.num_steps - step) / speed))
         losses = " ".join(f"{name} {value:.3f}" for name, value in means.items())
-        left = timedelta(seconds=round(self._seconds_left(state, speed)))
-        print(f"step {state.step}: {losses} | lr {rate:.1e} | {speed:.2f} it/s | ETA {left}", flush=True)
-
-    def _seconds_left(self, state: TrainState, speed: float) -> float:
-        """An estimate from the present speed, or what is left of the minutes."""
-        if self.settings.steps is not None:
-            return (self.settings.steps - state.step) / speed
-        assert self.settings.minutes is not None
-        return max(0.0, 60 * self.settings.minutes - state.elapsed_s)
+        self.say(f"step {step}/{self.num_steps}: {losses} | lr {rate:.1e} | {speed:.2f} steps/s | ETA {left}")
+        for name, value in means.items():
+            self._board.add_scalar(f"loss/{name}", value, step)
+        self._board.add_scalar("training/learning_rate", rate, step)
+        self._board.add_scalar("training/steps_per_second", speed, step)
+        self._board.add_scalar("training/skipped_steps", num_skipped, step)

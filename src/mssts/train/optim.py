@@ -1,41 +1,64 @@
-"""Optimizer and learning-rate schedule."""
+"""Optimizers and learning-rate schedule."""
 
 import math
 
 import torch
 from torch import nn
 
-from mssts.train.settings import TrainSettings
+from mssts.loss.adversarial import AdversarialConfig
+from mssts.train.config import OptimConfig
 
 # Parameters that decide where attention looks; large steps would throw the sampling points out of the frame.
 SLOW_NAMES = ("sampling_offsets", "first_reference")
+MILESTONE_FACTOR = 0.1
+BACKBONE = "backbone"
 
 
-def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.AdamW:
+def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     """AdamW over three groups; each group's `factor` is its share of the learning rate."""
     groups = [
-        {"params": [], "factor": 1.0},
-        {"params": [], "factor": settings.slow_factor},
-        {"params": [], "factor": settings.backbone_factor if settings.imagenet else 1.0},
+        {"name": "transformer", "params": [], "factor": 1.0},
+        {"name": "slow", "params": [], "factor": config.slow_factor},
+        {"name": BACKBONE, "params": [], "factor": config.backbone_factor},
     ]
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             is_slow = any(part in name for part in SLOW_NAMES)
             groups[2 if name.startswith("backbone.") else int(is_slow)]["params"].append(parameter)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    filled = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(
+        filled,
+        lr=config.learning_rate,
+        betas=config.betas,
+        eps=config.epsilon,
+        weight_decay=config.weight_decay,
+    )
 
 
 def thaw_backbone(optimizer: torch.optim.Optimizer, trains: bool) -> None:
     """Let the backbone's parameters learn, or spare their gradients: a frozen backbone halves a step's time."""
-    for parameter in optimizer.param_groups[2]["params"]:
-        parameter.requires_grad_(trains)
+    for group in optimizer.param_groups:
+        if group["name"] == BACKBONE:
+            for parameter in group["params"]:
+                parameter.requires_grad_(trains)
 
 
-def learning_rate(settings: TrainSettings, step: int, progress: float) -> float:
-    """The learning rate of a step: a linear warm-up over steps times a cosine decay over the training's progress."""
-    warmup = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    cosine = (1 + math.cos(math.pi * progress)) / 2
-    return settings.learning_rate * warmup * (settings.final_factor + (1 - settings.final_factor) * cosine)
+def make_discriminator_optimizer(
+    discriminator: nn.Module, config: AdversarialConfig, epsilon: float
+) -> torch.optim.AdamW:
+    """AdamW of the adversary (paper: section 3.4 leaves it open; betas as in pix2pix)."""
+    return torch.optim.AdamW(discriminator.parameters(), lr=config.learning_rate, betas=config.betas, eps=epsilon)
+
+
+def learning_rate(config: OptimConfig, step: int, num_steps: int, epochs: float | None) -> float:
+    """The learning rate of a step, 0-based, of `num_steps`; `epochs` is their length if it was given in epochs."""
+    warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    progress = step / num_steps
+    if config.schedule == "cosine":
+        cosine = (1 + math.cos(math.pi * progress)) / 2
+        return config.learning_rate * warmup * (config.final_factor + (1 - config.final_factor) * cosine)
+    place = progress * (epochs or 1.0)
+    return config.learning_rate * warmup * MILESTONE_FACTOR ** sum(place >= mark for mark in config.milestones)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:

@@ -1,0 +1,90 @@
+"""From the folders of training sets to one source of clips."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from mssts.config import Category
+from mssts.data.batch import ClipSource
+from mssts.data.categories import NAMED_LISTS, contiguous_categories, official_categories
+from mssts.data.category_maps import slots_of
+from mssts.data.coco import CocoClips
+from mssts.data.coco_set import CocoSet, find_coco_annotations, load_coco
+from mssts.data.joint import JointClips
+from mssts.data.transforms import AugmentationConfig
+from mssts.data.video_set import VideoSet, find_annotations, load_video_set
+from mssts.data.youtube_vis import VideoClips
+from mssts.errors import BadInputError
+
+
+class _Keys(msgspec.Struct):
+    """The keys of a file that tell its form."""
+
+    videos: msgspec.Raw = msgspec.Raw()
+    images: msgspec.Raw = msgspec.Raw()
+
+
+def open_training_set(
+    folders: Sequence[str | Path],
+    split: str,
+    categories: str | tuple[Category, ...] | None,
+    augmentation: AugmentationConfig,
+) -> ClipSource:
+    """Open sets in YouTube-VIS form and in COCO form, several as a joint one.
+
+    Categories without a class slot are left out, which a printed line per set tells.
+
+    Args:
+        folders: The sets' folders, or annotation files.
+        split: Which annotations of the folders.
+        categories: Of the class slots: those given, or "ytvis2019" or "ytvis2021" for an official layout, or None for
+            those of the first set.
+        augmentation: Of the clips.
+
+    Raises:
+        BadInputError: A set cannot be read, or has nothing to train on.
+        ValueError: There is no folder, or no layout of the name.
+    """
+    if not folders:
+        raise ValueError("no training set is named")
+    if isinstance(categories, str) and categories not in NAMED_LISTS:
+        raise ValueError(f"'{categories}' is none of {', '.join(NAMED_LISTS)}")
+    sets = [_load(Path(folder), split) for folder in folders]
+    if categories is None:
+        categories = contiguous_categories(sets[0].categories)
+    elif isinstance(categories, str):
+        categories = official_categories(NAMED_LISTS[categories])
+    sources = [_as_clips(loaded, categories, augmentation) for loaded in sets]
+    return sources[0] if len(sources) == 1 else JointClips(sources)
+
+
+def _load(source: Path, split: str) -> VideoSet | CocoSet:
+    """Read a set in whatever form it is in."""
+    path = source
+    if not source.is_file():
+        # Where a folder holds neither form, the search for videos says what is missing.
+        path = find_coco_annotations(source, split) or find_annotations(source, split)
+    return load_coco(path) if _holds_images(path) else load_video_set(source, split)
+
+
+def _holds_images(path: Path) -> bool:
+    """Whether an annotation file is in COCO form; what is wrong with a broken one is for its reader to say."""
+    try:
+        keys = msgspec.json.decode(path.read_bytes(), type=_Keys)
+    except (OSError, RecursionError, UnicodeDecodeError, msgspec.MsgspecError):
+        return False
+    return bool(memoryview(keys.images).nbytes) and not memoryview(keys.videos).nbytes
+
+
+def _as_clips(
+    loaded: VideoSet | CocoSet, categories: tuple[Category, ...], augmentation: AugmentationConfig
+) -> ClipSource:
+    slot_of = slots_of(loaded.categories, categories)
+    left_out = [name for id_, name in loaded.categories if id_ not in slot_of]
+    if not slot_of:
+        raise BadInputError(f"{loaded.path}: none of its categories is among those to be trained")
+    if left_out:
+        print(f"{loaded.path}: left out, for want of a class slot: {', '.join(left_out)}", flush=True)
+    kind = CocoClips if isinstance(loaded, CocoSet) else VideoClips
+    return kind(loaded, slot_of, categories, augmentation)  # pyright: ignore[reportArgumentType]

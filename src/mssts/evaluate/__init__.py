@@ -1,0 +1,1 @@
+"""Video AP: the official YouTube-VIS numbers of a model or of a results file."""

@@ -1,0 +1,96 @@
+"""Results in YouTube-VIS form: reading them with care, and writing them."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from mssts.data.rle import Segmentation, segmentation_fault
+from mssts.data.video_set import VideoSet
+from mssts.errors import BadInputError, ResourceError
+
+
+class Result(NamedTuple):
+    """One track that was found: its video, its class (an id of the file), and a segmentation or None per frame."""
+
+    video_id: int
+    category_id: int
+    score: float | int
+    segmentations: tuple[Segmentation | None, ...]
+
+
+class _Entry(msgspec.Struct):
+    video_id: int
+    category_id: int
+    score: float
+    segmentations: tuple[dict | list | None, ...]
+
+
+def load_results(path: Path, truth: VideoSet) -> list[Result]:
+    """Read a results file for the videos and categories of a set.
+
+    Raises:
+        BadInputError: The file is missing, not JSON or not a list of results; or an entry names an unknown video or
+            category, has another length than its video, a score that is no number, or a segmentation that is unsafe
+            or of another size than its video.
+    """
+    try:
+        entries = msgspec.json.decode(path.read_bytes(), type=list[_Entry])
+    except OSError as error:
+        raise BadInputError(f"{path}: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise BadInputError(f"{path}: nested too deeply") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path}: {str(error).replace(' - at', ' at').replace('`', '')}") from error
+    results = [Result(entry.video_id, entry.category_id, entry.score, entry.segmentations) for entry in entries]
+    check_results(results, truth, str(path))
+    sizes = {video.id: (video.height, video.width) for video in truth.videos}
+    for index, result in enumerate(results):
+        for frame, segmentation in enumerate(result.segmentations):
+            if segmentation and (fault := segmentation_fault(segmentation, *sizes[result.video_id])):
+                raise BadInputError(f"{path}: result {index}, frame {frame}: {fault}")
+    return results
+
+
+def check_results(results: Sequence[Result], truth: VideoSet, name: str = "results") -> None:
+    """Refuse results that do not belong to a set; segmentations are not looked at.
+
+    Raises:
+        BadInputError: An entry names an unknown video or category, has another length than its video, or a score that
+            is no number. Entries are counted from 0.
+    """
+    lengths = {video.id: len(video.file_names) for video in truth.videos}
+    categories = {category_id for category_id, _ in truth.categories}
+    for index, result in enumerate(results):
+        where = f"{name}: result {index}"
+        if result.video_id not in lengths:
+            raise BadInputError(f"{where}: unknown video_id {result.video_id}")
+        if result.category_id not in categories:
+            raise BadInputError(f"{where}: unknown category_id {result.category_id}")
+        if not math.isfinite(result.score):
+            raise BadInputError(f"{where}: the score is {result.score}")
+        length = lengths[result.video_id]
+        if len(result.segmentations) != length:
+            raise BadInputError(f"{where}: {len(result.segmentations)} segmentations for a video of {length} frames")
+
+
+def save_results(results: Sequence[Result], path: Path) -> None:
+    """Write results under their final name when complete.
+
+    Raises:
+        ResourceError: The file cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(msgspec.json.encode([result._asdict() for result in results]))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,68 @@
+"""The IoU of two tracks: the pixels they share in all frames / the pixels that either has in any frame.
+
+Exact: everything is counted in whole pixels. pycocotools compares all pairs of one frame in one call.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int64
+from pycocotools import mask as coco_mask
+
+from mssts.data.rle import Segmentation, to_compressed
+
+
+class Tube(NamedTuple):
+    """A track's masks: per frame a compressed run-length code, or None, and the area in pixels."""
+
+    codes: tuple[dict | None, ...]
+    areas: Int64[np.ndarray, " T"]
+
+
+def to_tube(segmentations: Sequence[Segmentation | None], height: int, width: int) -> Tube:
+    """Compress and measure a track's masks; an empty segmentation counts as None, as it does officially.
+
+    Raises:
+        ValueError: A segmentation is not safe to decode; the message names its frame.
+    """
+    codes: list[dict | None] = [None] * len(segmentations)
+    for frame, segmentation in enumerate(segmentations):
+        if segmentation:
+            try:
+                codes[frame] = to_compressed(segmentation, height, width)
+            except ValueError as error:
+                raise ValueError(f"frame {frame}: {error}") from error
+    areas = np.zeros(len(codes), dtype=np.int64)
+    given = [code for code in codes if code is not None]
+    if given:
+        areas[[code is not None for code in codes]] = coco_mask.area(given)  # pyright: ignore[reportArgumentType]
+    return Tube(tuple(codes), areas)
+
+
+def mean_area(tube: Tube) -> float:
+    """Mean mask area in pixels over the frames where the track is visible; 0 for one that never is."""
+    visible = tube.areas[tube.areas > 0]
+    return float(visible.mean()) if len(visible) else 0.0
+
+
+def video_ious(detections: Sequence[Tube], truths: Sequence[Tube]) -> Float[np.ndarray, "detections truths"]:
+    """The IoU of every detection with every ground-truth track of the same video; 0 for two empty ones."""
+    if not (detections and truths):
+        return np.zeros((len(detections), len(truths)))
+    detected_areas = np.stack([tube.areas for tube in detections])
+    true_areas = np.stack([tube.areas for tube in truths])
+    shared = np.zeros((len(detections), len(truths)))
+    for frame in range(true_areas.shape[1]):
+        rows = [row for row, tube in enumerate(detections) if tube.areas[frame]]
+        columns = [column for column, tube in enumerate(truths) if tube.areas[frame]]
+        if rows and columns:
+            shares = coco_mask.iou(
+                [detections[row].codes[frame] for row in rows],  # pyright: ignore[reportArgumentType]
+                [truths[column].codes[frame] for column in columns],  # pyright: ignore[reportArgumentType]
+                # Against a crowd, pycocotools gives the shared part of the detection, from which the pixels follow.
+                [1] * len(columns),
+            )
+            shared[np.ix_(rows, columns)] += np.rint(shares * detected_areas[rows, frame, None])
+    union = detected_areas.sum(axis=1)[:, None] + true_areas.sum(axis=1) - shared
+    return shared / np.maximum(union, 1)

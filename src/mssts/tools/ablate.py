@@ -1,0 +1,133 @@
+"""The verb `ablate`: the paper's Table 3 on any data, over several seeds, with the spread between them.
+
+Each row and seed is a training of its own in the run folder, with the same data, budget and seeds as the others; it
+goes on where it was interrupted, and what is done is not done again. So the rows can be shared out among processes.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+
+from mssts.config import VARIANTS
+from mssts.errors import BadInputError
+from mssts.tools.train import require_training_libraries
+from mssts.train.config import TrainConfig
+
+# Paper: Table 3, left. Each row's model, and whether it trains with the adversarial loss.
+ROWS = {
+    "baseline": ("baseline-", False),
+    "ms-sts": ("ms-sts-", False),
+    "ms-sts+t-dec": ("", False),
+    "ms-sts+t-dec+fg-bg": ("", True),
+}
+RESULT_FILE = "result.json"
+
+
+def run_ablate(arguments: Sequence[str]) -> int:
+    """Train what is missing of the chosen rows and seeds, then print the table of all that is there.
+
+    Raises:
+        BadInputError: The libraries of training are missing, or the configuration names no set to evaluate on.
+    """
+    require_training_libraries()
+    from mssts.train.parse import parse_train_config
+    from mssts.train.stop import StopRequest
+
+    options, rest = _parse(arguments)
+    base = parse_train_config(rest)
+    if base.evaluation.data is None:
+        raise BadInputError("ablate: needs --evaluation.data, the set that the rows are compared on")
+    should_stop = StopRequest(base.max_minutes)
+    for seed in [] if options.table else options.seeds:
+        for row in options.rows:
+            if should_stop():
+                break
+            _train_row(row_config(base, row, seed), should_stop)
+    print(table(base.out))
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The ablation's own options, and those of its trainings."""
+    parser = argparse.ArgumentParser(
+        prog="mssts ablate",
+        description="Train the paper's four models over several seeds; all other options are those of mssts train.",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="(default: 0 1)")
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS), help="(default: all four)")
+    parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
+    return parser.parse_known_args(arguments)
+
+
+def row_config(base: TrainConfig, row: str, seed: int) -> TrainConfig:
+    """The training of one row and seed: all but the model, the adversary and the seed are the same."""
+    variant, adversarial = ROWS[row]
+    return replace(
+        base,
+        preset=variant + base.preset,
+        model=VARIANTS[variant](base.model),
+        adversarial=replace(base.adversarial, enabled=adversarial),
+        evaluation=replace(base.evaluation, every=10**9),
+        seed=seed,
+        out=base.out / f"{row}-seed{seed}",
+        resume="auto",
+    )
+
+
+def _train_row(config: TrainConfig, should_stop: Callable[[], bool]) -> None:
+    """Train, evaluate and leave `result.json`, unless it is there already."""
+    from mssts.train.loop import train
+
+    path = config.out / RESULT_FILE
+    if path.exists():
+        return
+    print(f"{config.out}: training", flush=True)
+    state = train(config, should_stop)
+    if state.step < (config.steps or state.step):
+        return
+    numbers = _evaluate(config)
+    numbers |= {"steps": state.step, "minutes": round(state.elapsed_s / 60, 1)}
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def _evaluate(config: TrainConfig) -> dict[str, float]:
+    """Video AP of a row's final model on all videos, and on those with each attribute (paper: Table 3, right)."""
+    from mssts.checkpoint import load_model
+    from mssts.evaluate.attribute_subsets import attribute_subsets
+    from mssts.evaluate.run_model import evaluate_model
+    from mssts.evaluate.video_ap import evaluate_video_ap
+    from mssts.train.evaluation import Evaluator
+
+    truth = Evaluator(config).truth
+    assert truth is not None
+    results = evaluate_model(load_model(config.out), truth, device="cpu", mode=config.evaluation.mode)
+    numbers = {name: evaluate_video_ap(truth, results).numbers[name] for name in ("AP", "AP50", "AP75")}
+    for name, video_ids in attribute_subsets(truth).items():
+        numbers[name] = evaluate_video_ap(truth, results, video_ids).numbers["AP"]
+    return numbers
+
+
+def table(out: Path) -> str:
+    """The results in a run folder as a Markdown table: mean and standard deviation over the seeds, in percent."""
+    rows = {row: [json.loads(p.read_text()) for p in sorted(out.glob(f"{row}-seed*/{RESULT_FILE}"))] for row in ROWS}
+    found = {row: results for row, results in rows.items() if results}
+    if not found:
+        return f"{out}: no results yet"
+    columns = [name for name in next(iter(found.values()))[0] if name not in ("steps", "minutes")]
+    lines = [f"| model | seeds | {' | '.join(columns)} |", f"|---|---|{'---|' * len(columns)}"]
+    for row, results in found.items():
+        cells = [_cell([result[name] for result in results]) for name in columns]
+        lines.append(f"| {row} | {len(results)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(values: list[float]) -> str:
+    """Mean and spread in percent."""
+    spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.1f}{spread}"

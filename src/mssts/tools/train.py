@@ -1,0 +1,33 @@
+"""The verb `train`: options and YAML file in, a run folder out."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from mssts.errors import BadInputError
+
+
+def run_train(arguments: Sequence[str]) -> int:
+    """Train; 0 when done or stopped politely.
+
+    Raises:
+        BadInputError: The libraries of training are not installed, or the configuration or data cannot be used.
+    """
+    require_training_libraries()
+    from mssts.train.loop import train
+    from mssts.train.parse import parse_train_config
+    from mssts.train.stop import StopRequest
+
+    config = parse_train_config(arguments)
+    train(config, StopRequest(config.max_minutes))
+    return 0
+
+
+def require_training_libraries() -> None:
+    """Say in one line how to get what only training needs.
+
+    Raises:
+        BadInputError: Something is missing.
+    """
+    for name in ("jsonargparse", "lightning_fabric", "tensorboard", "yaml"):
+        if find_spec(name) is None:
+            raise BadInputError(f"training needs {name}: pip install 'mssts[train]'")

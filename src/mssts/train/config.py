@@ -1,0 +1,209 @@
+"""Everything a training run is told: what `mssts train` reads from its YAML file and options.
+
+A checkpoint stores it, so that a resumed run goes on with the same numbers. Defaults are the official recipe
+(paper: section 4.1, and SeqFormer's where the paper is silent).
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mssts.config import ModelConfig, preset
+from mssts.data.transforms import AugmentationConfig
+from mssts.loss.adversarial import AdversarialConfig
+from mssts.loss.criterion import CriterionConfig
+
+SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """How much a step takes.
+
+    Attributes:
+        per_step: Clips that one optimizer step sees, over all devices; the recipe does not change with their number.
+        per_batch: Clips that one device takes through the model at once; the rest of its share is accumulated.
+        frames_per_step: Instead of `per_step`: as many clips as make about so many frames, whatever their length.
+        min_frames: The shortest clip; each step draws its length from here to `max_frames`. None: as the longest.
+        max_frames: The longest clip. None: the model's `num_frames`.
+    """
+
+    per_step: int = 16
+    per_batch: int = 1
+    frames_per_step: int | None = None
+    min_frames: int | None = None
+    max_frames: int | None = None
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """The endless synthetic set, made on the fly: `--data synthetic`.
+
+    Attributes:
+        height: In pixels.
+        width: In pixels.
+        max_stride: Up to how many frames of the video lie from one frame of the clip to the next.
+        difficulty_from: The videos' difficulty (0..1) at the start.
+        difficulty_to: What it climbs to, in equal steps.
+        ramp: Share of the training during which it climbs.
+    """
+
+    height: int = 128
+    width: int = 224
+    max_stride: int = 2
+    difficulty_from: float = 0.0
+    difficulty_to: float = 1.0
+    ramp: float = 0.5
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW and its schedule.
+
+    Attributes:
+        learning_rate: The peak.
+        backbone_factor: The backbone's share of it.
+        slow_factor: The share of sampling offsets and reference points.
+        weight_decay: Of AdamW.
+        betas: Of AdamW.
+        epsilon: Of AdamW, the discriminator's too: gradients much smaller than this hardly count.
+        clip_norm: Largest norm of the gradient.
+        schedule: "milestones" multiplies the rate by 0.1 at each of them, "cosine" lets it fall to `final_factor`.
+        milestones: In epochs, or in shares (0..1) of a run whose length is given in steps.
+        final_factor: Share of the peak at which the cosine ends.
+        warmup_steps: Steps over which the rate grows from nothing to its peak.
+        backbone_start: Share of the training during which the backbone stays as it is.
+    """
+
+    learning_rate: float = 2e-4
+    backbone_factor: float = 0.1
+    slow_factor: float = 0.1
+    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    clip_norm: float = 0.1
+    schedule: Literal["milestones", "cosine"] = "milestones"
+    milestones: tuple[float, ...] = (4.0, 10.0)
+    final_factor: float = 0.02
+    warmup_steps: int = 0
+    backbone_start: float = 0.0
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Evaluation during training.
+
+    Attributes:
+        data: A set's folder, or "synthetic" for a small one made beside the checkpoints. None: no evaluation.
+        split: Of the set.
+        every: Steps between two evaluations; the last step is always followed by one.
+        num_videos: How many of the set's first videos.
+        mode: "near-online" goes window by window as `mssts predict` does, "offline" is the official protocol.
+    """
+
+    data: str | None = None
+    split: str = "valid"
+    every: int = 1000
+    num_videos: int = 30
+    mode: Literal["near-online", "offline"] = "near-online"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole training run; its length is given by exactly one of `epochs` and `steps`.
+
+    Attributes:
+        preset: The model that `model` starts from.
+        model: The model; its categories come from the data.
+        data: Folders of training sets, joined; the word "synthetic" stands for the endless synthetic set.
+        split: Of the folders.
+        categories: "ytvis2019" or "ytvis2021" for the official layout; None: those of the first set.
+        out: The run folder.
+        epochs: Length in epochs; every annotated frame is an item of an epoch.
+        steps: Length in steps.
+        init: A model (name or file) whose weights the run starts from; they need not all fit.
+        backbone_weights: "hub" downloads timm's ImageNet weights, "package" takes them from an installed package
+            (EfficientNet-Lite0 only), "none" leaves the backbone random, or as `init` has it.
+        clips: How much a step takes.
+        augmentation: Of clips from files.
+        synthetic: The synthetic set.
+        optim: Optimizer and schedule.
+        criterion: Weights of the losses.
+        adversarial: The adversarial game (paper: section 3.4).
+        evaluation: During training.
+        seed: Seeds the weights, the clips and dropout.
+        ema: Decay of an average of the weights, which is then what is evaluated and saved; None for none.
+        checkpointing: Recompute encoder layers in the backward pass: less memory, more time.
+        devices: Processes on this machine, one a device.
+        num_nodes: Machines.
+        accelerator: "cpu", "cuda", or "auto".
+        precision: As Lightning Fabric names them.
+        threads: CPU threads of each process; None leaves the choice to PyTorch.
+        workers: Processes that load clips, for each training process.
+        log_every: Steps between two lines of the log.
+        save_minutes: Minutes between two checkpoints.
+        max_minutes: Save and stop after so many minutes, to go on later with --resume auto.
+        max_skips: The run ends after so many steps in a row with a loss that is not finite.
+        resume: "auto" goes on from the run folder's checkpoint if there is one, "never" refuses a folder with one.
+    """
+
+    preset: str = "r50"
+    model: ModelConfig = field(default_factory=lambda: preset("r50"))
+    data: tuple[str, ...] = ()
+    split: str = "train"
+    categories: Literal["ytvis2019", "ytvis2021"] | None = None
+    out: Path = Path("runs/train")
+    epochs: float | None = None
+    steps: int | None = None
+    init: str | None = None
+    backbone_weights: Literal["hub", "package", "none"] = "hub"
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    seed: int = 0
+    ema: float | None = None
+    checkpointing: bool = False
+    devices: int = 1
+    num_nodes: int = 1
+    accelerator: str = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    threads: int | None = None
+    workers: int = 1
+    log_every: int = 20
+    save_minutes: float = 3.0
+    max_minutes: float | None = None
+    max_skips: int = 10
+    resume: Literal["auto", "never"] = "never"
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can be made of.
+
+        Raises:
+            ValueError: Names the field.
+        """
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("a training needs either --epochs or --steps")
+        if not self.data:
+            raise ValueError("a training needs --data: a set's folder, or the word synthetic")
+        for name in ("devices", "num_nodes", "log_every", "max_skips"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
+        for name in ("per_step", "per_batch"):
+            if getattr(self.clips, name) < 1:
+                raise ValueError(f"clips.{name} is {getattr(self.clips, name)}, must be at least 1")
+        if not 1 <= self.min_frames <= self.max_frames:
+            raise ValueError(f"clips of {self.min_frames} to {self.max_frames} frames cannot be made")
+
+    @property
+    def max_frames(self) -> int:
+        """Frames of the longest clip."""
+        return self.clips.max_frames or self.model.num_frames
+
+    @property
+    def min_frames(self) -> int:
+        """Frames of the shortest clip."""
+        return self.clips.min_frames or self.max_frames

@@ -1,0 +1,87 @@
+"""Evaluation during training: video AP of the model as it is, and a picture of what it sees."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from mssts.data.synthetic_set import write_synthetic_set
+from mssts.data.video_set import VideoSet, load_video_set
+from mssts.errors import BadInputError
+from mssts.evaluate.run_model import evaluate_model, read_frames
+from mssts.evaluate.video_ap import evaluate_video_ap
+from mssts.model.vis import VisModel
+from mssts.predict.near_online import NearOnlinePredictor
+from mssts.predict.settings import PredictSettings
+from mssts.train.config import SYNTHETIC, TrainConfig
+from mssts.visualize.overlay import draw_overlay
+
+# The synthetic set that is made for evaluation during training; its seed is not the one that results are told of.
+SYNTHETIC_FOLDER = "validation"
+SYNTHETIC_SEED = 1
+PICTURE_CONFIDENCE = 0.3
+
+
+class Evaluation(NamedTuple):
+    """The evaluator's numbers (shares 0..1, -1 where undefined) and a frame with the model's instances drawn in."""
+
+    numbers: dict[str, float]
+    picture: UInt8[np.ndarray, "H W 3"] | None
+
+
+class Evaluator:
+    """Evaluates a model in training on a fixed set.
+
+    Args:
+        config: Of the training.
+
+    Raises:
+        BadInputError: The set cannot be read or has no ground truth.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config.evaluation
+        self.truth = _open(config)
+
+    def __call__(self, model: VisModel) -> Evaluation:
+        """Evaluate; a training without a set to evaluate on gets no numbers. Leaves the model in its mode."""
+        if self.truth is None:
+            return Evaluation({}, None)
+        device = next(model.parameters()).device
+        results = evaluate_model(model, self.truth, device=device, mode=self.config.mode, progress=False)
+        was_training = model.training
+        picture = _draw(model.eval(), self.truth)
+        model.train(was_training)
+        return Evaluation(evaluate_video_ap(self.truth, results).numbers, picture)
+
+
+def _open(config: TrainConfig) -> VideoSet | None:
+    """The first videos of the set; the synthetic one is written first, if it is not there yet."""
+    wanted = config.evaluation
+    if wanted.data is None:
+        return None
+    folder = config.out / SYNTHETIC_FOLDER if wanted.data == SYNTHETIC else Path(wanted.data)
+    if wanted.data == SYNTHETIC and not folder.exists():
+        size = {"height": config.synthetic.height, "width": config.synthetic.width}
+        write_synthetic_set(folder, wanted.split, wanted.num_videos, SYNTHETIC_SEED, progress=False, **size)
+    truth = load_video_set(folder, wanted.split)
+    if not truth.has_truth:
+        raise BadInputError(f"{truth.path}: has no ground truth to evaluate with")
+    videos = truth.videos[: wanted.num_videos]
+    kept = {video.id for video in videos}
+    return truth._replace(videos=videos, tracks=tuple(track for track in truth.tracks if track.video_id in kept))
+
+
+@torch.inference_mode()
+def _draw(model: VisModel, truth: VideoSet) -> UInt8[np.ndarray, "H W 3"] | None:
+    """The last frame of the first video's first window with the instances found there."""
+    window = model.config.num_frames
+    settings = PredictSettings(PICTURE_CONFIDENCE, window, overlap=0, short_side=model.config.short_side)
+    frames = list(read_frames(truth, truth.videos[0]))[:window]
+    names = [""] * model.config.num_class_slots
+    for category in model.config.categories:
+        names[category.slot] = category.name
+    results = [result for step in NearOnlinePredictor(model, settings).steps(frames) for result in step.results]
+    return draw_overlay(results[-1], names)

@@ -1,0 +1,97 @@
+"""From command line and YAML file to a `TrainConfig`: `--config FILE`, dotted overrides, `--print_config`."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from mssts.config import preset, preset_names
+from mssts.errors import BadInputError
+from mssts.train.config import TrainConfig
+
+DEFAULT_PRESET = "r50"
+
+
+def parse_train_config(arguments: Sequence[str]) -> TrainConfig:
+    """Read a training's configuration; leaves with exit code 2 and one line on a usage error.
+
+    Options given on the command line win over the file, which wins over the preset's and the recipe's defaults.
+
+    Raises:
+        BadInputError: The configuration file cannot be read, or what it says cannot be.
+    """
+    arguments = _join_data([_with_underscores(argument) for argument in arguments])
+    parser = make_parser(_preset_of(arguments))
+    try:
+        settings = parser.instantiate(parser.parse_args(arguments))
+        return TrainConfig(**{item.name: settings[item.name] for item in fields(TrainConfig)})
+    except (ArgumentError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        parser.exit(2, f"{parser.prog}: {reason} (options: {parser.prog} --help)\n")
+        raise AssertionError from error
+
+
+def make_parser(preset_name: str) -> ArgumentParser:
+    """The options, with a preset's model as default."""
+    parser = ArgumentParser(
+        prog="mssts train",
+        description="Train a model on YouTube-VIS-format, COCO or synthetic data.",
+        exit_on_error=False,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_class_arguments(TrainConfig, None)
+    parser.set_defaults({"preset": preset_name, "model": asdict(preset(preset_name))})
+    return parser
+
+
+def _preset_of(arguments: Sequence[str]) -> str:
+    """The preset that the options or the configuration file name, before the options are fully understood."""
+    name = DEFAULT_PRESET
+    for path in _values(arguments, "--config"):
+        name = str(_read_yaml(Path(path)).get("preset", name))
+    name = next(reversed([name, *_values(arguments, "--preset")]))
+    if name not in preset_names():
+        raise BadInputError(f"no preset '{name}'; there are {', '.join(preset_names())}")
+    return name
+
+
+def _values(arguments: Sequence[str], option: str) -> list[str]:
+    """All values that an option is given, in either form."""
+    followed = [after for before, after in pairwise(arguments) if before == option]
+    return followed + [argument.split("=", 1)[1] for argument in arguments if argument.startswith(option + "=")]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """A configuration file as plain values."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInputError(f"{path}: cannot be read as a configuration ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise BadInputError(f"{path}: a configuration is a mapping from names to values")
+    return content
+
+
+def _with_underscores(argument: str) -> str:
+    """`--num-nodes` as the field it means, `--num_nodes`."""
+    name = re.match(r"--[\w.-]+", argument)
+    return argument if name is None else "--" + name[0][2:].replace("-", "_") + argument[name.end() :]
+
+
+def _join_data(arguments: Sequence[str]) -> list[str]:
+    """Several `--data FOLDER` as the one list that the parser wants."""
+    folders = _values(arguments, "--data")
+    if not folders:
+        return list(arguments)
+    rest: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if not (argument.startswith("--data=") or argument == "--data" or before == "--data"):
+            rest.append(argument)
+    return [*rest, "--data=" + json.dumps(folders)]

@@ -1,0 +1,130 @@
+"""The state of a training run on disk: written atomically, read back exactly."""
+
+import json
+import os
+import pickle
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from mssts.errors import CheckpointError, ResourceError
+from mssts.model.vis import VisModel
+from mssts.train.config import TrainConfig
+
+FILE_NAME = "checkpoint.pt"
+# What may differ between a run and its continuation; all else would make it another training.
+FREE_SETTINGS = (
+    "out", "data", "init", "backbone_weights", "evaluation", "checkpointing", "devices", "num_nodes", "accelerator",
+    "precision", "threads", "workers", "log_every", "save_minutes", "max_minutes", "max_skips", "resume",
+)  # fmt: skip
+
+
+@dataclass
+class TrainState:
+    """A training between two steps. Random numbers need no saving: each step seeds them by its number.
+
+    Attributes:
+        model: In training mode.
+        optimizer: Of the model's parameters.
+        discriminator: The adversary, if the training has one; it is in no file that is made for inference.
+        discriminator_optimizer: Of its parameters.
+        average: A moving average of the model, if the training keeps one.
+        step: How many steps are done.
+        num_skipped: How many of them changed nothing because a loss was not finite.
+        skips_in_a_row: How many of those were the last ones.
+        elapsed_s: Seconds of training so far, those before a resumption included.
+    """
+
+    model: VisModel
+    optimizer: torch.optim.Optimizer
+    discriminator: nn.Module | None = None
+    discriminator_optimizer: torch.optim.Optimizer | None = None
+    average: AveragedModel | None = None
+    step: int = 0
+    num_skipped: int = 0
+    skips_in_a_row: int = 0
+    elapsed_s: float = 0.0
+
+    def parts(self) -> dict[str, Any]:
+        """All that has a `state_dict`, by name."""
+        parts = {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "discriminator": self.discriminator,
+            "discriminator_optimizer": self.discriminator_optimizer,
+            "average": self.average,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def counters(self) -> dict[str, int | float]:
+        """The numbers."""
+        names = ("step", "num_skipped", "skips_in_a_row", "elapsed_s")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def best_model(self) -> VisModel:
+        """The model to evaluate and to keep: the average if there is one."""
+        if self.average is None:
+            return self.model
+        assert isinstance(self.average.module, VisModel)
+        return self.average.module
+
+
+def save_state(state: TrainState, config: TrainConfig, path: Path) -> None:
+    """Write the state under its final name in one step.
+
+    Raises:
+        ResourceError: The file cannot be written; whatever stood at the path before still does.
+    """
+    content = {name: part.state_dict() for name, part in state.parts().items()}
+    content |= {"counters": state.counters(), "config": plain(config)}
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise ResourceError(f"{path}: cannot write the training state ({error})") from error
+
+
+def restore_state(state: TrainState, config: TrainConfig, path: Path) -> None:
+    """Bring a freshly made state to where a saved one was.
+
+    Raises:
+        CheckpointError: The file is damaged, or of another model or other settings.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_other(plain(config), content["config"], path)
+        for name, part in state.parts().items():
+            part.load_state_dict(content[name])
+        for name, value in content["counters"].items():
+            setattr(state, name, value)
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: cannot resume from it, damaged or of another kind ({reason})") from error
+
+
+def plain(config: TrainConfig) -> dict[str, Any]:
+    """The settings that a continuation must share, as JSON has them: a file with classes in it would run code."""
+    settings = json.loads(json.dumps(asdict(config), default=str))
+    return {name: value for name, value in settings.items() if name not in FREE_SETTINGS}
+
+
+def _refuse_other(ours: dict[str, Any], saved: dict[str, Any], path: Path, section: str = "") -> None:
+    """Name the first setting that differs."""
+    for name, value in ours.items():
+        other = saved.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            _refuse_other(value, other, path, f"{section}{name}.")
+        elif other != value:
+            raise CheckpointError(f"{path}: was trained with {section}{name} {other}, this run has {value}")

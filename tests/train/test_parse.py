@@ -1,0 +1,77 @@
+"""What the command line and YAML files become: presets, files, overrides, and one line for each mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from mssts.config import preset
+from mssts.errors import BadInputError
+from mssts.train.parse import parse_train_config
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+def test_options_win_over_the_file_which_wins_over_the_preset(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("preset: tiny\ndata: [one]\nsteps: 7\nmodel: {num_queries: 33, ms_sts: {num_heads: 2}}\n")
+    config = parse_train_config(["--config", str(path), "--model.num_queries", "44", "--num-nodes", "3"])
+    assert (config.steps, config.num_nodes, config.data) == (7, 3, ("one",))
+    assert (config.model.num_queries, config.model.ms_sts.num_heads) == (44, 2)
+    assert config.model.hidden_dim == preset("tiny").hidden_dim
+    assert config.model.ms_sts.mlp_ratio == preset("tiny").ms_sts.mlp_ratio
+
+
+def test_several_data_folders_are_joined() -> None:
+    config = parse_train_config(["--data", "a", "--steps", "3", "--data=b c"])
+    assert config.data == ("a", "b c")
+    assert config.model == preset("r50")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_configuration_in_the_repository_can_be_read(path: Path) -> None:
+    config = parse_train_config(["--config", str(path)])
+    assert config.model.backbone == preset(config.preset).backbone
+    assert str(config.out) == f"runs/{path.stem}"
+
+
+def test_printed_configuration_is_complete_and_can_be_read_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--preset", "tiny", "--data", "a", "--steps", "3", "--optim.learning_rate", "0.5"]
+    with pytest.raises(SystemExit) as done:
+        parse_train_config([*arguments, "--print_config"])
+    assert done.value.code in (0, None)
+    path = tmp_path / "printed.yaml"
+    path.write_text(capsys.readouterr().out)
+    assert parse_train_config(["--config", str(path)]) == parse_train_config(arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--steps", "3"], "--data"),
+        (["--data", "a"], "--epochs or --steps"),
+        (["--data", "a", "--steps", "many"], "steps"),
+        (["--data", "a", "--steps", "3", "--model.heads", "2"], "heads"),
+        (["--data", "a", "--steps", "3", "--model.num_heads", "7"], "7 heads"),
+        (["--data", "a", "--steps", "3", "--precision", "8"], "precision"),
+        (["--data", "a", "--steps", "3", "--clips.per_step", "0"], "per_step"),
+    ],
+)
+def test_usage_error_is_one_line(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        parse_train_config(arguments)
+    assert refusal.value.code == 2
+    complaint = capsys.readouterr().err
+    assert named in complaint
+    assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["a: [", "- 1\n- 2", "preset: r9000"])
+def test_unreadable_file_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(content)
+    with pytest.raises(BadInputError):
+        parse_train_config(["--config", str(path)])
+    with pytest.raises(BadInputError, match=r"missing\.yaml"):
+        parse_train_config(["--config", str(tmp_path / "missing.yaml")])

@@ -1,0 +1,45 @@
+"""The state on disk: refused when it does not fit, kept when a save fails."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from training import SMALL, make_engine
+
+from mssts.errors import CheckpointError, ResourceError
+from mssts.train.state import restore_state, save_state
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut"])
+def test_damaged_checkpoint_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt") as refusal:
+        make_engine(replace(SMALL, resume="auto"), tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_checkpoint_of_another_training_is_refused_by_the_settings_name(tmp_path: Path) -> None:
+    engine, _ = make_engine(SMALL, tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    save_state(engine.state, SMALL, path)
+    restore_state(engine.state, replace(SMALL, save_minutes=1.0, workers=3), path)
+    other = replace(SMALL, optim=replace(SMALL.optim, learning_rate=1.0))
+    with pytest.raises(CheckpointError, match=r"optim\.learning_rate 0\.001, this run has 1\.0"):
+        restore_state(engine.state, other, path)
+
+
+def test_failed_save_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, _ = make_engine(SMALL, tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    save_state(engine.state, SMALL, path)
+    old = path.read_bytes()
+
+    def disk_is_full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_is_full)
+    with pytest.raises(ResourceError, match="No space left"):
+        save_state(engine.state, SMALL, path)
+    assert path.read_bytes() == old
+    assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.pt"]
