@@ -210,7 +210,7 @@ def test_videos_show_what_they_were_built_to_show(hard_videos: list[SyntheticVid
     built = [SHOWS[name](video) for video in hard_videos if name in video.attributes]
     assert len(built) >= 15
     # An object may be hidden by another, or cut off by the border, while it is largest, smallest, widest or tallest.
-    assert np.mean(built) >= (0.8 if name in {"size_change", "aspect_change"} else 0.95)
+    assert np.mean(built) >= (0.7 if name in {"size_change", "aspect_change"} else 0.95)
 
 
 def test_easy_videos_are_plain(easy_videos: list[SyntheticVideo]) -> None:

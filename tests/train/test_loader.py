@@ -9,6 +9,7 @@ from training import SMALL
 
 from mssts.config import Category
 from mssts.data.batch import Batch, Sample, collate
+from mssts.errors import BadInputError
 from mssts.train.config import ClipConfig, TrainConfig
 from mssts.train.loader import StepBatches, load_in_background, num_steps
 from mssts.types import Targets
@@ -101,3 +102,20 @@ def test_collate_pads_to_a_multiple_and_masks_the_padding() -> None:
 def test_collate_of_one_fitting_size_has_no_mask() -> None:
     empty = Targets(torch.zeros(0, dtype=torch.long), torch.zeros(0, 1, 4), torch.zeros(0, 1, 1, 1).bool())
     assert collate([Sample(torch.ones(1, 3, 32, 64), empty)] * 2).clip.padding_mask is None
+
+
+class Broken(Numbers):
+    """A source one of whose files cannot be read."""
+
+    def sample(self, index: int, num_frames: int, random: np.random.Generator, progress: float) -> Sample:
+        if index == 7:
+            raise BadInputError("frames/7.jpg: is damaged")
+        return super().sample(index, num_frames, random, progress)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_cannot_be_read_is_one_line_whoever_reads_it(workers: int) -> None:
+    steps = StepBatches(Broken(10), config(per_step=1))
+    with pytest.raises(BadInputError) as refusal:
+        list(load_in_background(steps, 0, workers))
+    assert str(refusal.value) == "frames/7.jpg: is damaged"

@@ -18,7 +18,7 @@ from mssts.data.synthetic_shapes import APPEARANCES, two_colours
 
 ATTRIBUTES = ("fast_motion", "size_change", "aspect_change", "occlusion", "leaving", "same_class")
 # The share of the hardest videos that are built to show each attribute; others show it by chance.
-ATTRIBUTE_SHARE = 0.6
+ATTRIBUTE_SHARE = 0.7
 MOST_INSTANCES = 5
 # Smaller texture than this, as a share of the shorter side of the frame, would be lost at the model's resolution.
 FINEST_TEXTURE = 0.035
@@ -40,7 +40,8 @@ def sample_cast(
     drawn = frozenset(name for name in ATTRIBUTES if random.random() < ATTRIBUTE_SHARE * difficulty)
     shown = drawn if attributes is None else attributes
     least = 1 + ("occlusion" in shown or "same_class" in shown) + ({"occlusion", "leaving"} <= shown)
-    count = max(least, 1 + int(random.binomial(MOST_INSTANCES - 1, 0.15 + 0.4 * difficulty)))
+    most = min(MOST_INSTANCES, 3 + round(4 * difficulty))
+    count = max(least, min(most, 1 + int(random.binomial(MOST_INSTANCES - 1, 0.15 + 0.4 * difficulty))))
     motions = _sample_motions(random, count, height, width, difficulty)
     _direct(random, motions, shown, height, width)
     slots = random.integers(0, len(APPEARANCES), count)

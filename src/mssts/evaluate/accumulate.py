@@ -77,7 +77,7 @@ def _precision_at_points(
         alarms: How many of them are false alarms.
         num_truths: Tracks to be found.
     """
-    precision = hits / (alarms + hits + np.spacing(1))
+    precision = hits / np.maximum(hits + alarms, 1)
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
     first = np.searchsorted(hits / num_truths, RECALL_POINTS, side="left")
     return np.append(best_from_here, 0.0)[first]

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from mssts.data.rle import Segmentation, segmentation_fault
+from mssts.data.rle import Segmentation
 from mssts.data.video_set import VideoSet
 from mssts.errors import BadInputError, ResourceError
+from mssts.evaluate.track_codes import compress_track
 
 
 class Result(NamedTuple):
@@ -49,9 +50,10 @@ def load_results(path: Path, truth: VideoSet) -> list[Result]:
     check_results(results, truth, str(path))
     sizes = {video.id: (video.height, video.width) for video in truth.videos}
     for index, result in enumerate(results):
-        for frame, segmentation in enumerate(result.segmentations):
-            if segmentation and (fault := segmentation_fault(segmentation, *sizes[result.video_id])):
-                raise BadInputError(f"{path}: result {index}, frame {frame}: {fault}")
+        try:
+            compress_track(result.segmentations, *sizes[result.video_id])
+        except ValueError as error:
+            raise BadInputError(f"{path}: result {index}, {error}") from error
     return results
 
 

@@ -26,6 +26,10 @@ class VideoAp(NamedTuple):
     per_category: dict[int, dict[str, float]]
 
 
+MatchesByClass = dict[int, dict[int, Matches]]
+"""Matches by category id and video id."""
+
+
 class _Group(NamedTuple):
     """What one video holds of one class: ground truth in file order, results with their places in the list."""
 
@@ -34,7 +38,7 @@ class _Group(NamedTuple):
 
 
 def evaluate_video_ap(truth: VideoSet, results: Sequence[Result], video_ids: Collection[int] | None = None) -> VideoAp:
-    """Compute the official numbers.
+    """Compute the official numbers; for several subsets of one set, call `match_results` once and `video_ap` for each.
 
     Args:
         truth: The set with its ground truth.
@@ -45,21 +49,33 @@ def evaluate_video_ap(truth: VideoSet, results: Sequence[Result], video_ids: Col
         BadInputError: A result does not belong to the set (see `check_results`), or a segmentation is not safe to
             decode or of another size than its video.
     """
+    return video_ap(match_results(truth, results), video_ids)
+
+
+def match_results(truth: VideoSet, results: Sequence[Result]) -> MatchesByClass:
+    """Match the results of every class and video, which is nearly all the work; see `evaluate_video_ap`."""
     check_results(results, truth)
-    videos = sorted((video for video in truth.videos if video_ids is None or video.id in video_ids), key=_by_id)
+    videos = {video.id: video for video in truth.videos}
+    # A class without ground truth is undefined, whatever was found of it.
+    with_truth = {track.category_id for track in truth.tracks}
+    matches: MatchesByClass = {category_id: {} for category_id, _ in sorted(truth.categories)}
     groups = _group(truth.tracks, results)
-    curves = {}
-    for category_id, _ in sorted(truth.categories):
-        found = [(video, groups[category_id, video.id]) for video in videos if (category_id, video.id) in groups]
-        # A class without ground truth is undefined, whatever was found of it.
-        has_truth = any(group.truths for _, group in found)
-        curves[category_id] = accumulate([_match(truth, *item) for item in found] if has_truth else [])
+    for category_id, video_id in sorted(groups):  # the order of the videos decides between equal scores
+        if category_id in with_truth:
+            matches[category_id][video_id] = _match(truth, videos[video_id], groups[category_id, video_id])
+    return matches
+
+
+def video_ap(matches: MatchesByClass, video_ids: Collection[int] | None = None) -> VideoAp:
+    """The official numbers over all videos, or over some."""
+    curves = {
+        category_id: accumulate(
+            [one for video_id, one in by_video.items() if video_ids is None or video_id in video_ids]
+        )
+        for category_id, by_video in matches.items()
+    }
     per_category = {category_id: summarize([one]) for category_id, one in curves.items()}
     return VideoAp(summarize(list(curves.values())), per_category)
-
-
-def _by_id(video: Video) -> int:
-    return video.id
 
 
 def _group(tracks: Iterable[Track], results: Iterable[Result]) -> dict[tuple[int, int], _Group]:

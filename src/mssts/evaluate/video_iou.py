@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, Int64
 from pycocotools import mask as coco_mask
 
-from mssts.data.rle import Segmentation, to_compressed
+from mssts.data.rle import Segmentation
+from mssts.evaluate.track_codes import compress_track
 
 
 class Tube(NamedTuple):
@@ -21,18 +22,12 @@ class Tube(NamedTuple):
 
 
 def to_tube(segmentations: Sequence[Segmentation | None], height: int, width: int) -> Tube:
-    """Compress and measure a track's masks; an empty segmentation counts as None, as it does officially.
+    """Compress and measure a track's masks.
 
     Raises:
         ValueError: A segmentation is not safe to decode; the message names its frame.
     """
-    codes: list[dict | None] = [None] * len(segmentations)
-    for frame, segmentation in enumerate(segmentations):
-        if segmentation:
-            try:
-                codes[frame] = to_compressed(segmentation, height, width)
-            except ValueError as error:
-                raise ValueError(f"frame {frame}: {error}") from error
+    codes = compress_track(segmentations, height, width)
     areas = np.zeros(len(codes), dtype=np.int64)
     given = [code for code in codes if code is not None]
     if given:

@@ -7,9 +7,9 @@ from pathlib import Path
 from mssts.data.synthetic import SyntheticVideo, synthesize_video
 from mssts.predict.video_writer import VideoWriter
 
-# Four objects of different classes, of which a triangle passes before a star at the end. The model was never trained on
+# Four objects of different classes, some of which pass before each other. The model was never trained on
 # it (training seeds start at 10^6).
-SEED = 5011
+SEED = 5250
 NUM_FRAMES = 30
 HEIGHT, WIDTH = 256, 448
 DIFFICULTY = 0.35

@@ -13,7 +13,7 @@ from mssts.data.video_set import VideoSet, load_video_set
 from mssts.errors import BadInputError, ResourceError, UsageError
 from mssts.evaluate.attribute_subsets import attribute_subsets
 from mssts.evaluate.results_file import Result, load_results, save_results
-from mssts.evaluate.video_ap import VideoAp, evaluate_video_ap
+from mssts.evaluate.video_ap import VideoAp, match_results, video_ap
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
 
@@ -26,12 +26,11 @@ def run_evaluate(options: argparse.Namespace) -> int:
         BadInputError: The set, the results or the model's frames cannot be used.
     """
     truth, results = _from_files(options) if options.results else _from_model(options)
-    overall = evaluate_video_ap(truth, results)
+    matches = match_results(truth, results)
+    overall = video_ap(matches)
     subsets = {}
     if options.attributes:
-        subsets = {
-            name: (len(ids), evaluate_video_ap(truth, results, ids)) for name, ids in attribute_subsets(truth).items()
-        }
+        subsets = {name: (len(ids), video_ap(matches, ids)) for name, ids in attribute_subsets(truth).items()}
     # Files first: whoever reads the table may close the pipe early.
     if options.json:
         _write(options.json, json.dumps(_facts(truth, overall, subsets), indent=1) + "\n")
@@ -45,6 +44,8 @@ def _from_files(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
     """The ground truth and results that the options name; needs no torch."""
     if options.gt is None or options.model is not None or options.data is not None:
         raise UsageError("evaluate: --results goes with --gt, --model with --data")
+    if not options.gt.is_file():
+        raise BadInputError(f"{options.gt}: no such file")
     truth = _with_truth(load_video_set(options.gt))
     return truth, load_results(options.results, truth)
 
@@ -57,7 +58,9 @@ def _from_model(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
     from mssts.api import find_checkpoint, pick_device
     from mssts.checkpoint import load_model
     from mssts.evaluate.run_model import evaluate_model
+    from mssts.tools.allocator import keep_freed_memory
 
+    keep_freed_memory()
     results = evaluate_model(
         load_model(find_checkpoint(options.model)),
         truth,
@@ -87,15 +90,15 @@ def _table(truth: VideoSet, overall: VideoAp, subsets: dict[str, tuple[int, Vide
     """All numbers in percent: the twelve, those by category, those by attribute."""
     lines = ["  ".join(f"{name} {_percent(value)}" for name, value in overall.numbers.items()), ""]
     names = dict(truth.categories)
-    width = max([len("category"), *(len(name) for name in names.values())])
-    lines.append(f"{'category':<{width}}" + "".join(f"{column:>8}" for column in COLUMNS))
-    for id_, numbers in overall.per_category.items():
-        if numbers["AP"] >= 0:
-            lines.append(f"{names[id_]:<{width}}" + _row(numbers))
+    rows = [(names[id_], numbers) for id_, numbers in overall.per_category.items() if numbers["AP"] >= 0]
+    width = max(len(name) for name in ("aspect_change", *names.values()))
+    header = "".join(f"{column:>8}" for column in COLUMNS)
+    lines.append(f"{'category':<{width}}{header}")
+    lines += [f"{name:<{width}}{_row(numbers)}" for name, numbers in rows]
     if subsets:
-        lines += ["", f"{'attribute':<{width}}{'videos':>8}" + "".join(f"{column:>8}" for column in COLUMNS)]
-        lines.append(f"{'all':<{width}}{len(truth.videos):>8}" + _row(overall.numbers))
-        lines += [f"{name:<{width}}{count:>8}" + _row(subset.numbers) for name, (count, subset) in subsets.items()]
+        lines += ["", f"{'attribute':<{width}}{'videos':>8}{header}"]
+        lines.append(f"{'all':<{width}}{len(truth.videos):>8}{_row(overall.numbers)}")
+        lines += [f"{name:<{width}}{count:>8}{_row(subset.numbers)}" for name, (count, subset) in subsets.items()]
     return "\n".join(lines)
 
 
@@ -140,6 +143,7 @@ def _write(path: Path, text: str) -> None:
     """
     part = path.with_name(path.name + ".part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()

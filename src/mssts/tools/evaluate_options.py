@@ -6,11 +6,10 @@ from pathlib import Path
 
 def add_evaluate_options(verb: argparse.ArgumentParser) -> None:
     """Add the options that `tools.evaluate.run_evaluate` reads."""
-    truth = verb.add_mutually_exclusive_group(required=True)
-    truth.add_argument("--gt", type=Path, metavar="FILE", help="annotation file with ground truth; goes with --results")
-    truth.add_argument("--data", type=Path, metavar="DIR", help="folder of a data set; goes with --model or --results")
-    verb.add_argument("--results", type=Path, metavar="FILE", help="results in YouTube-VIS form to evaluate")
-    verb.add_argument("--model", help="bundled name, file, folder or hub id of the model to evaluate")
+    verb.add_argument("--gt", type=Path, metavar="FILE", help="annotation file with ground truth; goes with --results")
+    verb.add_argument("--data", type=Path, metavar="DIR", help="folder of a data set; goes with --model")
+    verb.add_argument("--results", type=Path, metavar="FILE", help="results in YouTube-VIS form; goes with --gt")
+    verb.add_argument("--model", help="bundled name, file, folder or hub id; goes with --data")
     verb.add_argument("--split", default="valid", help="split of --data (default: %(default)s)")
     modes = ("offline", "near-online")
     verb.add_argument("--mode", choices=modes, default="offline", help="offline is the official protocol (default)")
@@ -18,7 +17,6 @@ def add_evaluate_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here, as shares of 1")
     verb.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers here, a row per table row")
     verb.add_argument("--save-results", type=Path, metavar="FILE", help="write the model's results here")
-    verb.add_argument("--videos", type=_positive, metavar="N", help="run the model on the first N videos only")
     verb.add_argument("--window", type=_positive, metavar="T", help="frames per pass of the model (default: its own)")
     verb.add_argument("--short-side", type=_positive, metavar="N", help="resize frames to this (default: the model's)")
     verb.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: %(default)s)")

@@ -14,6 +14,7 @@ from jaxtyping import Int
 from torch.utils.data import DataLoader, Dataset
 
 from mssts.data.batch import Batch, ClipSource, collate
+from mssts.errors import MsstsError
 from mssts.train.config import TrainConfig
 
 # Streams of random numbers that must not meet: one for the order of an epoch, one for lengths, one for each clip.
@@ -93,10 +94,27 @@ def _order(seed: int, epoch: int, num_items: int) -> Int[np.ndarray, " items"]:
     return np.random.default_rng((seed, ORDER, epoch)).permutation(num_items)
 
 
+class _Guarded(Dataset[list[Batch] | MsstsError]):
+    """Hands over a user's mistake as a value: the loader would wrap the exception of a worker in its traceback."""
+
+    def __init__(self, dataset: StepBatches) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, step: int) -> list[Batch] | MsstsError:
+        try:
+            return self.dataset[step]
+        except MsstsError as error:
+            return error
+
+
 def load_in_background(dataset: StepBatches, first_step: int, workers: int) -> Iterator[list[Batch]]:
-    """The batches of each step from `first_step` on, made by some worker processes a few steps ahead."""
+    """Yield the batches of each step from `first_step` on, made by some worker processes a few steps ahead.
+
+    Raises:
+        BadInputError: A file of the set cannot be read.
+    """
     loader = DataLoader(
-        dataset,
+        _Guarded(dataset),
         sampler=range(first_step, len(dataset)),
         batch_size=None,
         num_workers=workers,
@@ -106,7 +124,10 @@ def load_in_background(dataset: StepBatches, first_step: int, workers: int) -> I
         # Its own generator: the loader must not draw from the random numbers of the training.
         generator=torch.Generator(),
     )
-    return iter(loader)
+    for batches in loader:
+        if isinstance(batches, MsstsError):
+            raise batches
+        yield batches
 
 
 def _as_made(batch: Any) -> Any:

@@ -36,7 +36,7 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
     """
     fabric = make_fabric(config)
     fabric.launch()
-    source = open_clips(config)
+    source = open_clips(config, fabric.is_global_zero)
     dataset = StepBatches(source, config, fabric.global_rank, fabric.world_size)
     engine = prepare(config, fabric, source.categories)
     evaluator = Evaluator(config) if fabric.is_global_zero else None

@@ -1,7 +1,10 @@
 """From a configuration to a training that can take its first, or its next, step."""
 
+import io
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -50,8 +53,12 @@ def make_fabric(config: TrainConfig) -> Fabric:
     )
 
 
-def open_clips(config: TrainConfig) -> ClipSource:
+def open_clips(config: TrainConfig, is_talkative: bool = True) -> ClipSource:
     """The training clips: the endless synthetic set, or sets on disk.
+
+    Args:
+        config: Of the training.
+        is_talkative: Print which categories are left out; one of several ranks does so.
 
     Raises:
         BadInputError: A set cannot be read, or the synthetic set is to be joined with others.
@@ -62,7 +69,8 @@ def open_clips(config: TrainConfig) -> ClipSource:
                 "--data synthetic cannot be joined with other sets; write one with mssts data synthesize"
             )
         return SyntheticClips(config.synthetic)
-    return open_training_set(config.data, config.split, config.categories, config.augmentation)
+    with redirect_stdout(sys.stdout if is_talkative else io.StringIO()):
+        return open_training_set(config.data, config.split, config.categories, config.augmentation)
 
 
 def model_config(config: TrainConfig, categories: Sequence[Category]) -> ModelConfig:
@@ -106,17 +114,19 @@ def build_engine(config: TrainConfig, fabric: Fabric, shape: ModelConfig, fresh:
         shape: The model, with the data's categories.
         fresh: Load the weights that the training starts from; a resumed run need not, it will overwrite them.
     """
-    return _wrap(config, fabric, _new_state(config, shape, fresh))
+    return _wrap(config, fabric, _new_state(config, shape, fresh, fabric.is_global_zero))
 
 
-def _new_state(config: TrainConfig, shape: ModelConfig, fresh: bool) -> TrainState:
+def _new_state(config: TrainConfig, shape: ModelConfig, fresh: bool, is_talkative: bool) -> TrainState:
     """Model, adversary, average and optimizers, seeded."""
     torch.manual_seed(config.seed)
     model = VisModel(shape, pretrained=fresh and config.backbone_weights == "hub" and config.init is None).train()
     if fresh and config.backbone_weights == "package":
         load_imagenet_lite0(model.backbone)
     if fresh and config.init is not None:
-        print(copy_weights(load_model(find_checkpoint(config.init)), model), flush=True)
+        line = copy_weights(load_model(find_checkpoint(config.init)), model)
+        if is_talkative:
+            print(line, flush=True)
     state = TrainState(model, make_optimizer(model, config.optim))
     if config.adversarial.enabled:
         state.discriminator = Discriminator(shape.hidden_dim).train()
