@@ -1,7 +1,6 @@
 """The command line: verbs only. Torch is imported after the arguments are parsed, so that `--help` answers at once."""
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from mssts import __version__
 from mssts.errors import BadInputError, MsstsError, PartialInputError, ResourceError
 from mssts.tools.data_options import add_check_options, add_data_convert_options, add_synthesize_options
 from mssts.tools.evaluate_options import add_evaluate_options
+from mssts.tools.option_types import natural, positive, share, size
 
 EPILOG = """\
 examples:
@@ -117,14 +117,14 @@ def _add_predict(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb.add_argument("source", metavar="SOURCE", help="video file, folder of frames, glob pattern, or webcam index")
     verb.add_argument("--model", default="tiny", help="bundled name, file, folder or hub id (default: %(default)s)")
     verb.add_argument("--out", type=Path, help="run folder (default: runs/ and the source's name)")
-    verb.add_argument("--conf", type=_share, default=None, help="least score of an instance, 0..1 (default: 0.3)")
+    verb.add_argument("--conf", type=share, default=None, help="least score of an instance, 0..1 (default: 0.3)")
     verb.add_argument("--save", type=_outputs, default=["video", "json"], help="comma list of video, json, masks")
     verb.add_argument(
         "--mode", choices=("near-online", "offline"), default="near-online", help="(default: %(default)s)"
     )
-    verb.add_argument("--window", type=_positive, help="frames per window (default: the model's)")
-    verb.add_argument("--overlap", type=_natural, help="frames that windows share (default: 2)")
-    verb.add_argument("--short-side", type=_positive, help="resize the shorter side to this (default: the model's)")
+    verb.add_argument("--window", type=positive, help="frames per window (default: the model's)")
+    verb.add_argument("--overlap", type=natural, help="frames that windows share (default: 2)")
+    verb.add_argument("--short-side", type=positive, help="resize the shorter side to this (default: the model's)")
     verb.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: %(default)s)")
     verb.add_argument("--overwrite", action="store_true", help="replace the outputs of an earlier run")
     verb.add_argument("--resume", action="store_true", help="go on with an interrupted run")
@@ -158,11 +158,11 @@ def _add_convert(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
 def _add_benchmark(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb = _add_verb(verbs, "benchmark", _benchmark, "Measure time by part, peak memory and share of the machine.")
     verb.add_argument("--preset", default="baseline-r50", help="(default: %(default)s)")
-    verb.add_argument("--size", type=_size, default=(360, 640), metavar="HxW", help="(default: 360x640)")
-    verb.add_argument("--frames", type=_positive, default=5, help="frames per clip (default: %(default)s)")
+    verb.add_argument("--size", type=size, default=(360, 640), metavar="HxW", help="(default: 360x640)")
+    verb.add_argument("--frames", type=positive, default=5, help="frames per clip (default: %(default)s)")
     verb.add_argument("--train", action="store_true", help="a training step instead of inference")
     verb.add_argument("--checkpointing", action="store_true", help="with --train: recompute encoder layers")
-    verb.add_argument("--repeat", type=_positive, default=3, help="runs; the median counts (default: %(default)s)")
+    verb.add_argument("--repeat", type=positive, default=3, help="runs; the median counts (default: %(default)s)")
     verb.add_argument("--device", default="auto", help="cpu, cuda, … (default: %(default)s)")
     verb.add_argument("--json", type=Path, help="also write the numbers here")
 
@@ -172,34 +172,6 @@ def _add_info(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb.add_argument("--model", help="bundled name, file, folder or hub id")
 
 
-def _share(text: str) -> float:
-    """A number in 0..1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number between 0 and 1")
-    return value
-
-
-def _positive(text: str) -> int:
-    """A whole number from 1."""
-    return _whole(text, 1)
-
-
-def _natural(text: str) -> int:
-    """A whole number from 0."""
-    return _whole(text, 0)
-
-
-def _whole(text: str, least: int) -> int:
-    """A whole number from `least`."""
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least}")
-    return int(text)
-
-
 def _outputs(text: str) -> list[str]:
     """Kinds of output, separated by commas."""
     chosen = [part.strip() for part in text.split(",") if part.strip()]
@@ -207,14 +179,6 @@ def _outputs(text: str) -> list[str]:
     if unknown or not chosen:
         raise argparse.ArgumentTypeError(f"'{text}' is not a comma list of {', '.join(OUTPUTS)}")
     return chosen
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Height and width, such as 360x640."""
-    height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit() and int(height) >= 32 and int(width) >= 32):
-        raise argparse.ArgumentTypeError(f"'{text}' is not HEIGHTxWIDTH in pixels, at least 32x32")
-    return int(height), int(width)
 
 
 def _demo(options: argparse.Namespace) -> int:

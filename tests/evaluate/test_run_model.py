@@ -68,7 +68,9 @@ def test_a_second_run_gives_the_same(results: list[Result], model: VisModel, tru
 def test_offline_takes_the_best_pairs_of_the_whole_video(model: VisModel, truth: VideoSet):
     """Against one plain forward over the video, which is what offline is when all frames fit the window."""
     video = truth.videos[0]
-    results = evaluate_model(model, truth, device="cpu", window=len(video.file_names), num_videos=1, progress=False)
+    results = evaluate_model(
+        model, truth, device="cpu", window=len(video.file_names), num_videos=1, progress=False, mode="offline"
+    )
     with torch.inference_mode():
         clip = to_clip(list(read_frames(truth, video)), model.config.short_side, torch.device("cpu"))
         scores = model(clip).class_logits[-1][0].sigmoid().flatten()

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from mssts.atomic_file import write_atomically
 from mssts.errors import ResourceError
 from mssts.tools import benchmark
-from mssts.tools.benchmark import Benchmark, Stopwatch, matmul_rate, measure, write_facts
+from mssts.tools.benchmark import Benchmark, Stopwatch, matmul_rate, measure
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
@@ -91,7 +92,7 @@ def test_matmul_rate_counts_two_operations_per_product(monkeypatch):
 def test_json_holds_the_numbers_or_nothing(measured, tmp_path, monkeypatch):
     path = tmp_path / "b.json"
     facts_of = {name: asdict(result) for name, result in measured.items()}
-    write_facts(facts_of["tiny"], path)
+    write_atomically(path, json.dumps(facts_of["tiny"]))
     facts = json.loads(path.read_text())
     assert facts["size"] == list(SIZE)
     assert facts["parts_s"] == measured["tiny"].parts_s
@@ -102,8 +103,6 @@ def test_json_holds_the_numbers_or_nothing(measured, tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(ResourceError, match=r"b\.json: .*No space left"):
-        write_facts(facts_of["baseline-tiny"], path)
+        write_atomically(path, json.dumps(facts_of["baseline-tiny"]))
     assert [child.name for child in tmp_path.iterdir()] == ["b.json"]
     assert path.read_bytes() == before
-    with pytest.raises(ResourceError, match="nowhere"):
-        write_facts(facts_of["tiny"], tmp_path / "nowhere" / "b.json")

@@ -12,9 +12,17 @@ import msgspec
 import numpy as np
 from jaxtyping import Bool
 
-from mssts.data.convert_coco import ANNOTATIONS
+from mssts.data.json_file import read_json
 from mssts.data.rle import MAX_PIXELS, decode
 from mssts.errors import BadInputError
+
+ANNOTATIONS = (
+    "annotations/instances_{split}2017.json",
+    "annotations/instances_{split}2014.json",
+    "annotations/instances_{split}.json",
+    "{split}/_annotations.coco.json",
+    "{split}.json",
+)
 
 
 class CocoInstance(NamedTuple):
@@ -117,14 +125,7 @@ def load_coco(source: Path, split: str = "train") -> CocoSet:
 
 
 def _parse(path: Path) -> _File:
-    try:
-        content = msgspec.json.decode(path.read_bytes(), type=_File)
-    except OSError as error:
-        raise BadInputError(f"{path}: {error.strerror or error}") from error
-    except RecursionError as error:
-        raise BadInputError(f"{path}: nested too deeply") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path}: {str(error).replace('`', '')}") from error
+    content: _File = read_json(path, _File)
     for index, image in enumerate(content.images):
         if image.height < 1 or image.width < 1 or image.height * image.width > MAX_PIXELS:
             raise BadInputError(f"{path}: $.images[{index}]: {image.height} x {image.width} pixels are not possible")

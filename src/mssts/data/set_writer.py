@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Bool
 from pycocotools import mask as coco_mask
 
-from mssts.errors import BadInputError, ResourceError
+from mssts.atomic_file import write_atomically
+from mssts.errors import BadInputError
 
 IMAGES = "JPEGImages"
 ANNOTATIONS = "instances.json"
@@ -140,18 +141,7 @@ class SetWriter:
 
     def _finish(self) -> None:
         """Write the annotation file, under its final name when complete."""
-        path = self.folder / ANNOTATIONS
-        part = path.with_name(path.name + ".part")
-        try:
-            with part.open("wb") as file:
-                file.write(msgspec.json.encode(self._content))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink()
-            raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from error
+        write_atomically(self.folder / ANNOTATIONS, msgspec.json.encode(self._content))
 
 
 def place_image(source: Path, target: Path, copy: bool) -> None:

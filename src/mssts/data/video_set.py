@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from mssts.data.json_file import read_json
 from mssts.data.rle import MAX_PIXELS, Segmentation
 from mssts.errors import BadInputError
 
@@ -158,7 +159,7 @@ def load_video_set(source: Path, split: str = "train") -> VideoSet:
     """
     folder = None if source.is_file() else source
     path = source if folder is None else find_annotations(folder, split)
-    content = _parse(path)
+    content: _File = read_json(path, _File)
     categories = _unique(path, "categories", content.categories)
     videos = _unique(path, "videos", content.videos)
     for index, video in enumerate(content.videos):
@@ -176,18 +177,6 @@ def load_video_set(source: Path, split: str = "train") -> VideoSet:
         categories=tuple((category.id, category.name) for category in content.categories),
         has_truth=bool(entries),
     )
-
-
-def _parse(path: Path) -> _File:
-    """Decode the file, with msgspec's words for what is wrong and where."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_File)
-    except OSError as error:
-        raise BadInputError(f"{path}: {error.strerror or error}") from error
-    except RecursionError as error:
-        raise BadInputError(f"{path}: nested too deeply") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path}: {str(error).replace(' - at', ' at').replace('`', '')}") from error
 
 
 _Entry = TypeVar("_Entry", _VideoEntry, _TrackEntry, _CategoryEntry)

@@ -1,16 +1,17 @@
 """Results in YouTube-VIS form: reading them with care, and writing them."""
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from mssts.atomic_file import write_atomically
+from mssts.data.json_file import read_json
 from mssts.data.rle import Segmentation
 from mssts.data.video_set import VideoSet
-from mssts.errors import BadInputError, ResourceError
+from mssts.errors import BadInputError
 from mssts.evaluate.track_codes import compress_track
 
 
@@ -38,14 +39,7 @@ def load_results(path: Path, truth: VideoSet) -> list[Result]:
             category, has another length than its video, a score that is no number, or a segmentation that is unsafe
             or of another size than its video.
     """
-    try:
-        entries = msgspec.json.decode(path.read_bytes(), type=list[_Entry])
-    except OSError as error:
-        raise BadInputError(f"{path}: {error.strerror or error}") from error
-    except RecursionError as error:
-        raise BadInputError(f"{path}: nested too deeply") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path}: {str(error).replace(' - at', ' at').replace('`', '')}") from error
+    entries: list[_Entry] = read_json(path, list[_Entry])
     results = [Result(entry.video_id, entry.category_id, entry.score, entry.segmentations) for entry in entries]
     check_results(results, truth, str(path))
     sizes = {video.id: (video.height, video.width) for video in truth.videos}
@@ -85,14 +79,4 @@ def save_results(results: Sequence[Result], path: Path) -> None:
     Raises:
         ResourceError: The file cannot be written.
     """
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(msgspec.json.encode([result._asdict() for result in results]))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from error
+    write_atomically(path, msgspec.json.encode([result._asdict() for result in results]))

@@ -60,7 +60,7 @@ def evaluate_model(
     *,
     device: str | torch.device,
     detections_per_video: int = OFFICIAL_NUM_PAIRS,
-    mode: Mode = "offline",
+    mode: Mode = "near-online",
     window: int | None = None,
     short_side: int | None = None,
     num_videos: int | None = None,

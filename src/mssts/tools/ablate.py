@@ -6,12 +6,12 @@ goes on where it was interrupted, and what is done is not done again. So the row
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 
+from mssts.atomic_file import write_atomically
 from mssts.config import VARIANTS
 from mssts.errors import BadInputError
 from mssts.tools.train import require_training_libraries
@@ -91,26 +91,26 @@ def _train_row(config: TrainConfig, should_stop: Callable[[], bool]) -> None:
         return
     numbers = _evaluate(config)
     numbers |= {"steps": state.step, "minutes": round(state.elapsed_s / 60, 1)}
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    write_atomically(path, json.dumps(numbers, indent=1) + "\n")
 
 
 def _evaluate(config: TrainConfig) -> dict[str, float]:
     """Video AP of a row's final model on all videos, and on those with each attribute (paper: Table 3, right)."""
+    from mssts.api import pick_device
     from mssts.checkpoint import load_model
     from mssts.evaluate.attribute_subsets import attribute_subsets
     from mssts.evaluate.run_model import evaluate_model
-    from mssts.evaluate.video_ap import evaluate_video_ap
+    from mssts.evaluate.video_ap import match_results, video_ap
     from mssts.train.evaluation import Evaluator
 
     truth = Evaluator(config).truth
     assert truth is not None
-    results = evaluate_model(load_model(config.out), truth, device="cpu", mode=config.evaluation.mode)
-    numbers = {name: evaluate_video_ap(truth, results).numbers[name] for name in ("AP", "AP50", "AP75")}
-    for name, video_ids in attribute_subsets(truth).items():
-        numbers[name] = evaluate_video_ap(truth, results, video_ids).numbers["AP"]
-    return numbers
+    model = load_model(config.out)
+    results = evaluate_model(model, truth, device=pick_device("auto"), mode=config.evaluation.mode)
+    matches = match_results(truth, results)
+    overall = video_ap(matches).numbers
+    subsets = {name: video_ap(matches, ids).numbers["AP"] for name, ids in attribute_subsets(truth).items()}
+    return {name: overall[name] for name in ("AP", "AP50", "AP75")} | subsets
 
 
 def table(out: Path) -> str:

@@ -6,23 +6,22 @@ share of it can be compared between machines, a number of seconds cannot.
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mssts.api import pick_device
+from mssts.atomic_file import write_atomically
 from mssts.config import preset, preset_names
-from mssts.errors import BadInputError, ResourceError
+from mssts.errors import BadInputError
 from mssts.model.vis import VisModel
 from mssts.predict.postprocess import masks_of
 from mssts.tools.allocator import keep_freed_memory
@@ -193,7 +192,8 @@ def run_benchmark(options: argparse.Namespace) -> int:
     result = measure(options.preset, options.size, options.frames, options.repeat, device)
     print(result.table())
     if options.json:
-        write_facts(asdict(result) | {"frame_s": result.frame_s, "matmul_share": result.matmul_share}, options.json)
+        facts = asdict(result) | {"frame_s": result.frame_s, "matmul_share": result.matmul_share}
+        write_atomically(options.json, json.dumps(facts, indent=1) + "\n")
     return 0
 
 
@@ -209,24 +209,6 @@ def _benchmark_training(options: argparse.Namespace, device: torch.device) -> in
     )
     print(measured.table())
     if options.json:
-        write_facts(asdict(measured) | {"step_s": measured.step_s}, options.json)
+        facts = asdict(measured) | {"step_s": measured.step_s}
+        write_atomically(options.json, json.dumps(facts, indent=1) + "\n")
     return 0
-
-
-def write_facts(facts: Mapping[str, object], path: Path) -> None:
-    """Write the numbers as JSON, under the final name when complete.
-
-    Raises:
-        ResourceError: The file cannot be written.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(facts, indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from error

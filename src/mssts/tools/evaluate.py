@@ -4,13 +4,11 @@ import argparse
 import csv
 import io
 import json
-import os
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 
+from mssts.atomic_file import write_atomically
 from mssts.data.video_set import VideoSet, load_video_set
-from mssts.errors import BadInputError, ResourceError, UsageError
+from mssts.errors import BadInputError, UsageError
 from mssts.evaluate.attribute_subsets import attribute_subsets
 from mssts.evaluate.results_file import Result, load_results, save_results
 from mssts.evaluate.video_ap import VideoAp, match_results, video_ap
@@ -33,9 +31,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
         subsets = {name: (len(ids), video_ap(matches, ids)) for name, ids in attribute_subsets(truth).items()}
     # Files first: whoever reads the table may close the pipe early.
     if options.json:
-        _write(options.json, json.dumps(_facts(truth, overall, subsets), indent=1) + "\n")
+        write_atomically(options.json, json.dumps(_facts(truth, overall, subsets), indent=1) + "\n")
     if options.csv:
-        _write(options.csv, _as_csv(truth, overall, subsets))
+        write_atomically(options.csv, _as_csv(truth, overall, subsets))
     print(_table(truth, overall, subsets))
     return 0
 
@@ -112,12 +110,18 @@ def _percent(value: float) -> str:
 
 def _facts(truth: VideoSet, overall: VideoAp, subsets: dict[str, tuple[int, VideoAp]]) -> dict[str, object]:
     """The numbers as shares 0..1 under their official names."""
-    names = dict(truth.categories)
+    names = _distinct_names(truth)
     facts: dict[str, object] = dict(overall.numbers)
     facts["per_category"] = {names[id_]: numbers for id_, numbers in overall.per_category.items()}
     if subsets:
         facts["per_attribute"] = {name: {"videos": count} | one.numbers for name, (count, one) in subsets.items()}
     return facts
+
+
+def _distinct_names(truth: VideoSet) -> dict[int, str]:
+    """The categories' names by id; where two share a name, their ids stand beside it."""
+    names = [name for _, name in truth.categories]
+    return {id_: name if names.count(name) == 1 else f"{name} ({id_})" for id_, name in truth.categories}
 
 
 def _as_csv(truth: VideoSet, overall: VideoAp, subsets: dict[str, tuple[int, VideoAp]]) -> str:
@@ -133,23 +137,3 @@ def _as_csv(truth: VideoSet, overall: VideoAp, subsets: dict[str, tuple[int, Vid
     writer.writerow(["kind", "name", *overall.numbers])
     writer.writerows([kind, name, *numbers.values()] for kind, name, numbers in rows)
     return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file under its final name when it is complete.
-
-    Raises:
-        ResourceError: It cannot be written.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from error
