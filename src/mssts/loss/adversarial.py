@@ -1,38 +1,36 @@
-"""The adversarial loss for the separation of foreground from background (paper: section 3.4, Eq. 6).
+"""The adversarial game between encoder and discriminator over the foreground of each frame.
 
-    encoder memory E, frames x ──► D ◄── true mask (real) or predicted mask (fake)
-
-The discriminator D learns to tell the two masks apart. The encoder, the generator of the game, learns features with
-which it cannot. The predicted mask enters as a constant: the model's term reaches encoder and backbone through E, and
-leaves decoder and mask head to the criterion.
+Paper: section 3.4 and Eq. 6, after pix2pix (Isola et al., CVPR 2017). `discriminator_loss` is what the discriminator
+minimises, `generator_loss` what the encoder adds to its own losses; who steps when is the training step's business.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from mssts.loss.criterion import matched_masks
-from mssts.model.pyramid import resize_mask
+from mssts.loss.criterion import MASK_OFFSET, MASK_STRIDE, matched_masks, stride4_masks
+from mssts.loss.discriminator import PatchLogits
 from mssts.types import Clip, Match, Prediction, Targets
 
-NUM_SCALES = 3
-# Of the masks that the discriminator sees, in pixels.
-STRIDE = 8
+# The discriminator's masks are at stride 8, predicted ones at stride 4.
+POOLING = 2
+NUM_LEVELS = 3
 
 
 @dataclass(frozen=True)
 class AdversarialConfig:
-    """The game.
+    """The adversarial game; the paper leaves open every number.
 
     Attributes:
-        enabled: Whether it is played; the discriminator is part of no file that is made for inference.
-        weight: Of the model's term in its total loss. Paper: leaves it open.
-        l1_weight: Lambda_1 of Eq. 6: weighs the distance between D's two outputs.
-        learning_rate: Of the discriminator's AdamW.
+        enabled: False trains without (the third row of the paper's Table 3).
+        weight: Of the encoder's part in the model's total loss.
+        l1_weight: lambda_1 of Eq. 6.
+        learning_rate: Of the discriminator's AdamW, constant.
         betas: Of the discriminator's AdamW, as in pix2pix.
     """
 
@@ -43,117 +41,136 @@ class AdversarialConfig:
     betas: tuple[float, float] = (0.5, 0.999)
 
 
+@torch.no_grad()
 def true_foreground(targets: Sequence[Targets], prediction: Prediction) -> Float[Tensor, "B T h w"]:
-    """The union of a clip's instances, whatever their class, as shares of the cells of stride 8."""
-    height, width = (prediction.memory[0].shape[-2], prediction.memory[0].shape[-1])
-    return torch.stack([_union(clip, height, width) for clip in targets])
+    """Where any instance of a clip is, whatever its class: shares (0..1) of each stride-8 position.
 
+    Sampled as the criterion's target masks are, so that nothing but its content tells it from a prediction.
 
-def _union(targets: Targets, height: int, width: int) -> Float[Tensor, "T {height} {width}"]:
-    """One clip's foreground; empty where the clip is padded."""
-    anywhere = targets.masks.any(dim=0).float()
-    padded = F.pad(anywhere, (0, STRIDE * width - anywhere.shape[-1], 0, STRIDE * height - anywhere.shape[-2]))
-    return F.avg_pool2d(padded[:, None], STRIDE)[:, 0]
+    Args:
+        targets: The truth of each clip, on one device.
+        prediction: Of the same batch; only its size counts.
+    """
+    height, width = prediction.mask_features.shape[-2:]
+    unions = [clip.masks.any(dim=0, keepdim=True) for clip in targets]
+    stride4 = [stride4_masks(union, (POOLING * height, POOLING * width)) for union in unions]
+    return F.avg_pool2d(torch.cat(stride4), POOLING)
 
 
 @torch.no_grad()
 def predicted_foreground(
     prediction: Prediction, matches: Sequence[Match], image_sizes: Sequence[tuple[int, int]]
 ) -> Float[Tensor, "B T h w"]:
-    """The probability that a cell of stride 8 belongs to any matched instance of the last decoder layer.
+    """How probable it is (0..1) that any matched query of a clip covers each stride-8 position.
+
+    Paper: 3.4 asks for the union of the predicted instances in one binary mask; leaves open which and how. Ours: the
+    matched queries of the last layer, and the largest of their probabilities, which stays soft. Empty without a match.
 
     Args:
-        prediction: Of the model.
-        matches: The last layer's, per clip; a clip without matches has no foreground.
-        image_sizes: Unpadded height and width in pixels of each clip.
+        prediction: The model's output for B clips.
+        matches: The last layer's, one per clip.
+        image_sizes: Unpadded height and width in pixels of each clip; what is predicted beyond is left out.
     """
+    # All that masks are made from, of the last layer alone.
     last = prediction._replace(
         mask_kernels=prediction.mask_kernels[-1:], reference_points=prediction.reference_points[-1:]
     )
-    size = (prediction.memory[0].shape[-2], prediction.memory[0].shape[-1])
-    clips = []
-    for clip, match in enumerate(matches):
-        if len(match.query_index) == 0:
-            clips.append(prediction.mask_features.new_zeros(prediction.mask_features.shape[1], *size).float())
-            continue
-        logits = matched_masks(last, clip, match.query_index[None], image_sizes[clip])
-        clips.append(F.adaptive_avg_pool2d(logits.sigmoid().amax(dim=0)[:, None], size)[:, 0])
-    return torch.stack(clips)
+    unions: list[Tensor] = []
+    for clip, (found, size) in enumerate(zip(matches, image_sizes, strict=True)):
+        masks = matched_masks(last, clip, found.query_index[None], size).sigmoid()
+        # A layer of zeros, for the maximum of no mask at all.
+        masks = torch.cat((masks.new_zeros(1, *masks.shape[1:]), masks))
+        unions.append(masks.amax(dim=0) * _sampled_inside(masks, size))
+    return F.avg_pool2d(torch.stack(unions), POOLING)
 
 
 def discriminator_loss(
-    discriminator: Callable[..., Tensor],
+    discriminator: nn.Module,
     clip: Clip,
     prediction: Prediction,
-    real: Float[Tensor, "B T h w"],
-    fake: Float[Tensor, "B T h w"],
+    true_mask: Float[Tensor, "B T h w"],
+    predicted_mask: Float[Tensor, "B T h w"],
 ) -> Float[Tensor, ""]:
-    """What D minimises: to say yes to the truth and no to the prediction. Nothing of the model gets a gradient."""
-    detached = prediction._replace(memory=tuple(level.detach() for level in prediction.memory))
-    # Both masks in one pass, so that ranks exchange gradients once.
-    verdicts = _judge(discriminator, clip, detached, torch.stack((real, fake.detach())))
-    yes, no = verdicts
-    valid = _valid_patches(clip, yes)
-    return 0.5 * (_mean(_against(yes, 1.0), valid) + _mean(_against(no, 0.0), valid))
+    """What the discriminator minimises: how far it is from telling true and predicted masks apart.
+
+    Paper: the first two terms of Eq. 6, negated. The L1 term is left to the encoder, as in pix2pix. No gradient reaches
+    the model. One call of the discriminator that uses every weight of it, as data-parallel wrappers want.
+
+    Args:
+        discriminator: A `Discriminator`, wrapped or not.
+        clip: What the model saw.
+        prediction: What it made of it.
+        true_mask: From `true_foreground`.
+        predicted_mask: From `predicted_foreground`.
+
+    Returns:
+        Mean over the clips of the mean over their unpadded patches.
+    """
+    memory = [level.detach() for level in prediction.memory[:NUM_LEVELS]]
+    logits = discriminator(*_inputs(clip, memory, true_mask, predicted_mask))
+    true, predicted = _true_and_predicted(logits, len(clip.frames))
+    return _mean_per_clip(F.softplus(-true) + F.softplus(predicted), logits.valid)
 
 
 def generator_loss(
     discriminator: nn.Module,
     clip: Clip,
     prediction: Prediction,
-    real: Float[Tensor, "B T h w"],
-    fake: Float[Tensor, "B T h w"],
-    config: AdversarialConfig,
+    true_mask: Float[Tensor, "B T h w"],
+    predicted_mask: Float[Tensor, "B T h w"],
+    config: AdversarialConfig = AdversarialConfig(),
 ) -> Float[Tensor, ""]:
-    """What the encoder minimises: that D says yes to the prediction, and the same as to the truth (paper: Eq. 6).
+    """What the encoder adds to its losses, unweighted: features with which the predicted mask passes for a true one.
 
-    D's own weights get no gradient from it.
+    Paper: Eq. 6 for `Enc`. Its log(1 - D) is replaced by -log D, whose gradient does not vanish while D is right, as in
+    pix2pix. D is a probability, in the L1 term too. The gradient goes through `prediction.memory` to encoder and
+    backbone and nowhere else: not to decoder and mask head (the masks count as given), not to the discriminator.
+
+    Args:
+        discriminator: A `Discriminator`, not wrapped for data-parallel training: its weights get no gradient.
+        clip: What the model saw.
+        prediction: What it made of it.
+        true_mask: From `true_foreground`.
+        predicted_mask: From `predicted_foreground`.
+        config: For lambda_1.
+
+    Returns:
+        Mean over the clips of the mean over their unpadded patches.
     """
-    constants = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
-
-    def frozen(*inputs: object) -> Tensor:
-        return torch.func.functional_call(discriminator, constants, inputs)
-
-    yes, guess = _judge(frozen, clip, prediction, torch.stack((real, fake.detach())))
-    valid = _valid_patches(clip, guess)
-    return _mean(_against(guess, 1.0), valid) + config.l1_weight * _mean((yes - guess).abs(), valid)
+    weights = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
+    logits = functional_call(discriminator, weights, _inputs(clip, prediction.memory, true_mask, predicted_mask))
+    true, predicted = _true_and_predicted(logits, len(clip.frames))
+    distance = (true.sigmoid() - predicted.sigmoid()).abs()
+    return _mean_per_clip(F.softplus(-predicted) + config.l1_weight * distance, logits.valid)
 
 
-def _judge(
-    discriminator: Callable[..., Tensor], clip: Clip, prediction: Prediction, masks: Float[Tensor, "2 B T h w"]
-) -> Float[Tensor, "2 B T _h _w"]:
-    """D's logits for two masks of the same clips; frames, features and masks fold into one batch."""
-    levels = prediction.memory[:NUM_SCALES]
-    memory = tuple((level * _valid_cells(clip, level)).flatten(0, 1).repeat(2, 1, 1, 1) for level in levels)
-    sides = (masks.shape[-2], masks.shape[-1])
-    frames = F.adaptive_avg_pool2d(clip.frames.flatten(0, 1), sides)
-    seen = masks[:, :, :, None] * _valid_cells(clip, levels[0])
-    logits = discriminator(frames.repeat(2, 1, 1, 1), memory, seen.flatten(0, 2).to(memory[0].dtype))
-    return logits[:, 0].float().unflatten(0, (2, *masks.shape[1:3]))
+def _inputs(
+    clip: Clip, memory: Sequence[Tensor], true_mask: Float[Tensor, "B T h w"], predicted_mask: Float[Tensor, "B T h w"]
+) -> tuple[Tensor, tuple[Tensor, ...], Tensor, Tensor | None]:
+    """The arguments of the discriminator, which takes frames one by one, with both masks of each."""
+    masks = torch.stack((true_mask, predicted_mask), dim=2).detach()
+    padding = clip.padding_mask
+    if padding is not None:
+        padding = padding.repeat_interleave(clip.frames.shape[1], dim=0)
+    levels = tuple(level.flatten(0, 1) for level in memory[:NUM_LEVELS])
+    return clip.frames.flatten(0, 1), levels, masks.flatten(0, 1), padding
 
 
-def _valid_cells(clip: Clip, level: Float[Tensor, "B T C h w"]) -> Float[Tensor, "_ 1 1 h w"]:
-    """1 where a level's cell lies in the clip, 0 where it is padding, as the encoder counts them."""
-    size = (level.shape[-2], level.shape[-1])
-    if clip.padding_mask is None:
-        return level.new_ones(1, 1, 1, *size)
-    return (~resize_mask(clip.padding_mask, size)).to(level.dtype)[:, None, None]
+def _true_and_predicted(
+    judged: PatchLogits, num_clips: int
+) -> tuple[Float[Tensor, "{num_clips} T h w"], Float[Tensor, "{num_clips} T h w"]]:
+    """The logits of both masks per clip and frame, in float32 whatever the network ran in."""
+    true, predicted = judged.logits.float().unflatten(0, (num_clips, -1)).unbind(dim=2)
+    return true, predicted
 
 
-def _valid_patches(clip: Clip, logits: Float[Tensor, "B T h w"]) -> Bool[Tensor, "B 1 h w"]:
-    """The patches that hold any unpadded pixel."""
-    height, width = (logits.shape[-2], logits.shape[-1])
-    if clip.padding_mask is None:
-        return torch.ones(len(logits), 1, height, width, dtype=torch.bool, device=logits.device)
-    return F.adaptive_max_pool2d((~clip.padding_mask[:, None]).float(), (height, width)) > 0
-
-
-def _against(logits: Float[Tensor, "B T h w"], answer: float) -> Float[Tensor, "B T h w"]:
-    """Binary cross-entropy against one answer for all patches."""
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, answer), reduction="none")
-
-
-def _mean(values: Float[Tensor, "B T h w"], valid: Bool[Tensor, "B 1 h w"]) -> Float[Tensor, ""]:
-    """The mean over the valid patches of each clip, then over the clips: a clip counts alike in any batch."""
-    weights = valid.expand_as(values).float()
+def _mean_per_clip(values: Float[Tensor, "B T h w"], valid: Bool[Tensor, "M h w"]) -> Float[Tensor, ""]:
+    """Clips weigh the same however large they are, so that accumulated batches and ranks equal one large batch."""
+    weights = valid.unflatten(0, values.shape[:2]).float()
     return ((values * weights).sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3))).mean()
+
+
+def _sampled_inside(masks: Float[Tensor, "K T h w"], image_size: tuple[int, int]) -> Bool[Tensor, "h w"]:
+    """Where the pixel that a stride-4 position stands for belongs to the clip."""
+    rows, columns = (MASK_STRIDE * torch.arange(side, device=masks.device) + MASK_OFFSET for side in masks.shape[-2:])
+    return (rows < image_size[0])[:, None] & (columns < image_size[1])

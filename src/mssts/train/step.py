@@ -105,7 +105,8 @@ def _game(engine: Engine, batch: Batch, prediction: Prediction, output: Criterio
     assert engine.state.discriminator is not None
     # The plain module for the model's part: it needs no gradients of its own, so ranks have nothing to exchange.
     judge = engine.state.discriminator
-    generator = generator_loss(judge, batch.clip, prediction, real, fake, engine.config.adversarial)
+    with engine.fabric.autocast():
+        generator = generator_loss(judge, batch.clip, prediction, real, fake, engine.config.adversarial)
     return generator, discriminator_loss(engine.discriminator, batch.clip, prediction, real, fake)
 
 
