@@ -110,6 +110,8 @@ def load_coco(source: Path, split: str = "train") -> CocoSet:
         BadInputError: There are no annotations, they are not JSON, a key is missing or of a wrong type, an id occurs
             twice or is unknown, or the first image is not to be found.
     """
+    if not source.exists():
+        raise BadInputError(f"{source}: no such file or folder")
     path = source if source.is_file() else find_coco_annotations(source, split)
     if path is None:
         wanted = ANNOTATIONS[0].format(split=split)
