@@ -89,9 +89,9 @@ FAULTS = {
     "missing key": ({"images": [], "annotations": []}, "categories"),
     "wrong type": (changed(images={"height": "24"}), r"\$\.images\[0\]\.height"),
     "no images": (document() | {"images": [], "annotations": []}, "names no|no images"),
-    "double id": (changed(images={"id": 7}), "twice in \$\.images"),
-    "unknown image": (changed(annotations={"image_id": 8}), "\$\.annotations\[0\]: unknown image_id 8"),
-    "unknown category": (changed(annotations={"category_id": 8}), "\$\.annotations\[0\]: unknown category_id 8"),
+    "double id": (changed(images={"id": 7}), r"twice in \$\.images"),
+    "unknown image": (changed(annotations={"image_id": 8}), r"\$\.annotations\[0\]: unknown image_id 8"),
+    "unknown category": (changed(annotations={"category_id": 8}), r"\$\.annotations\[0\]: unknown category_id 8"),
     "absurd code": (
         changed(annotations={"segmentation": {"size": [10**6, 10**6], "counts": "0"}}),
         "annotation 11: RLE size",
