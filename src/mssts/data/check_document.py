@@ -104,6 +104,7 @@ def _parse(text: str, findings: Findings) -> object:
     seen: list[float] = []
 
     def constant(name: str) -> float:
+        """Note a NaN or an infinity."""
         seen.append(float(name))
         return seen[-1]
 

@@ -76,15 +76,19 @@ class _Axis(NamedTuple):
 
     @staticmethod
     def whole(length: int) -> "_Axis":
+        """All pixels of the source."""
         return _Axis(0.0, 1.0, length)
 
     def cropped(self, first: int, length: int) -> "_Axis":
+        """A stretch of this axis."""
         return _Axis(self.start + first * self.step, self.step, length)
 
     def resized(self, length: int) -> "_Axis":
+        """The same stretch with another number of pixels."""
         return _Axis(self.start, self.step * self.length / length, length)
 
     def sources(self, source_length: int) -> Int[np.ndarray, " length"]:
+        """The source pixel under the centre of each pixel."""
         centres = self.start + (np.arange(self.length) + 0.5) * self.step
         return np.floor(centres).astype(np.int64).clip(0, source_length - 1)
 

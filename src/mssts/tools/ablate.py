@@ -46,7 +46,7 @@ def run_ablate(arguments: Sequence[str]) -> int:
         for row in options.rows:
             if should_stop():
                 break
-            _train_row(row_config(base, row, seed), should_stop)
+            _train_row(base, row_config(base, row, seed), should_stop)
     print(table(base.out))
     return 0
 
@@ -71,15 +71,16 @@ def row_config(base: TrainConfig, row: str, seed: int) -> TrainConfig:
         preset=variant + base.preset,
         model=VARIANTS[variant](base.model),
         adversarial=replace(base.adversarial, enabled=adversarial),
-        evaluation=replace(base.evaluation, every=10**9),
+        # The ablation evaluates each row itself, once, and all on one set.
+        evaluation=replace(base.evaluation, data=None),
         seed=seed,
         out=base.out / f"{row}-seed{seed}",
         resume="auto",
     )
 
 
-def _train_row(config: TrainConfig, should_stop: Callable[[], bool]) -> None:
-    """Train, evaluate and leave `result.json`, unless it is there already."""
+def _train_row(base: TrainConfig, config: TrainConfig, should_stop: Callable[[], bool]) -> None:
+    """Train, evaluate and leave `result.json`, unless it is there already or somebody asks to stop."""
     from mssts.train.loop import train
 
     path = config.out / RESULT_FILE
@@ -87,26 +88,25 @@ def _train_row(config: TrainConfig, should_stop: Callable[[], bool]) -> None:
         return
     print(f"{config.out}: training", flush=True)
     state = train(config, should_stop)
-    if state.step < (config.steps or state.step):
+    if should_stop():
         return
-    numbers = _evaluate(config)
+    numbers = _evaluate(base, config.out)
     numbers |= {"steps": state.step, "minutes": round(state.elapsed_s / 60, 1)}
     write_atomically(path, json.dumps(numbers, indent=1) + "\n")
 
 
-def _evaluate(config: TrainConfig) -> dict[str, float]:
-    """Video AP of a row's final model on all videos, and on those with each attribute (paper: Table 3, right)."""
+def _evaluate(base: TrainConfig, folder: Path) -> dict[str, float]:
+    """Video AP of the model in a row's folder: on all videos, and by attribute (paper: Table 3, right)."""
     from mssts.api import pick_device
     from mssts.checkpoint import load_model
     from mssts.evaluate.attribute_subsets import attribute_subsets
     from mssts.evaluate.run_model import evaluate_model
     from mssts.evaluate.video_ap import match_results, video_ap
-    from mssts.train.evaluation import Evaluator
+    from mssts.train.evaluation import validation_set
 
-    truth = Evaluator(config).truth
+    truth = validation_set(base)
     assert truth is not None
-    model = load_model(config.out)
-    results = evaluate_model(model, truth, device=pick_device("auto"), mode=config.evaluation.mode)
+    results = evaluate_model(load_model(folder), truth, device=pick_device("auto"), mode=base.evaluation.mode)
     matches = match_results(truth, results)
     overall = video_ap(matches).numbers
     subsets = {name: video_ap(matches, ids).numbers["AP"] for name, ids in attribute_subsets(truth).items()}

@@ -20,6 +20,7 @@ def whole_from(least: int) -> Callable[[str], int]:
     """The type of whole numbers from `least`."""
 
     def parse(text: str) -> int:
+        """Refuse what is no such number."""
         if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least}")
         return int(text)

@@ -43,7 +43,7 @@ class Evaluator:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config.evaluation
-        self.truth = _open(config)
+        self.truth = validation_set(config)
 
     def __call__(self, model: VisModel) -> Evaluation:
         """Evaluate; a training without a set to evaluate on gets no numbers. Leaves the model in its mode."""
@@ -57,8 +57,12 @@ class Evaluator:
         return Evaluation(evaluate_video_ap(self.truth, results).numbers, picture)
 
 
-def _open(config: TrainConfig) -> VideoSet | None:
-    """The first videos of the set; the synthetic one is written first, if it is not there yet."""
+def validation_set(config: TrainConfig) -> VideoSet | None:
+    """The first videos of the set to evaluate on; the synthetic one is written first, if it is not there yet.
+
+    Raises:
+        BadInputError: The set cannot be read or has no ground truth.
+    """
     wanted = config.evaluation
     if wanted.data is None:
         return None
