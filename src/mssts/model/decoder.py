@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mssts.config import ModelConfig, TemporalDecoderConfig
 from mssts.model.deformable import DeformableSampling
+from mssts.model.dropout import Dropout
 from mssts.model.encoder import FeedForward, frame_mask
 from mssts.model.position import time_position
 from mssts.model.pyramid import Pyramid
@@ -49,7 +50,7 @@ class QuerySelfAttention(nn.Module):
         self.attention = nn.MultiheadAttention(
             config.hidden_dim, config.num_heads, dropout=config.dropout, batch_first=True
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.norm = nn.LayerNorm(config.hidden_dim)
 
     def forward(self, queries: Float[Tensor, "M N C"], position: Float[Tensor, "N C"]) -> Float[Tensor, "M N C"]:
@@ -76,7 +77,7 @@ class TemporalQueryAttention(nn.Module):
         )
         nn.init.zeros_(self.attention.out_proj.weight)
         nn.init.zeros_(self.attention.out_proj.bias)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, box_queries: Float[Tensor, "B T N C"]) -> Float[Tensor, "B T N C"]:
         """Make the box queries of each instance consistent over the frames."""
@@ -107,7 +108,7 @@ class DecoderLayer(nn.Module):
         self.instance_proj = nn.Linear(dim, dim)
         self.instance_norm = nn.LayerNorm(dim)
         self.instance_feed_forward = FeedForward(dim, config.feedforward_dim, config.dropout)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self,

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mssts.model.native import fits_kernels
 from mssts.model.pyramid import SpatialShapes
 
 # Set to "reference", it switches the fast form off.
@@ -34,9 +35,7 @@ def sample_deformable(
         locations: Sampling points (x, y) in 0..1 of the padded map.
         weights: Attention weights, summing to 1 over levels and points.
     """
-    form = None
-    if not _is_traced() and all(map(_is_plain_float32_on_cpu, (values, locations, weights))):
-        form = _numba_form()
+    form = _numba_form() if fits_kernels(values, locations, weights) else None
     return (form or sample_deformable_reference)(values, spatial_shapes, locations, weights)
 
 
@@ -45,18 +44,6 @@ def deformable_form(device: torch.device | str) -> str:
     if torch.device(device).type == "cpu" and _numba_form() is not None:
         return "Numba kernels"
     return "plain PyTorch (grid_sample)"
-
-
-def _is_traced() -> bool:
-    """Tell whether something records PyTorch operations, which cannot see into the kernels."""
-    if torch.compiler.is_compiling():  # first, because the compiler cannot trace the other questions
-        return True
-    in_transform = torch._C._are_functorch_transforms_active()  # vmap, jvp and the like
-    return in_transform or torch._C._get_tracing_state() is not None
-
-
-def _is_plain_float32_on_cpu(tensor: Tensor) -> bool:
-    return type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
 def _numba_form() -> Callable[..., Tensor] | None:

@@ -6,18 +6,15 @@ A kernel takes a range of (frame, head) pairs. No two pairs write the same numbe
 `no_type_check` keeps run-time shape checkers away from functions that become machine code.
 """
 
-import pickle
-from collections.abc import Callable
 from typing import Any, no_type_check
 
 import numpy as np
 from llvmlite import ir
-from numba import config, njit, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-if config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
-    raise ImportError("Numba is switched off (NUMBA_DISABLE_JIT)")
+from mssts.model.native import kernel
 
 # Channels that one instruction handles; LLVM splits them where the machine's registers are narrower.
 LANES = 8
@@ -112,20 +109,6 @@ def _sum(typing: Any, lanes: Any) -> Any:
     return types.float32(lanes), generate
 
 
-def _kernel(*array_types: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Compile a function of arrays and of a range of (frame, head) pairs, without a cache where none can be written."""
-    signature = f"void({', '.join(array_types)}, int64, int64)"
-
-    def compile_now(function: Callable[..., None]) -> Callable[..., None]:
-        options: dict[str, Any] = {"nogil": True, "fastmath": FAST_MATH, "error_model": "numpy"}
-        try:
-            return njit(signature, cache=True, **options)(function)
-        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
-            return njit(signature, **options)(function)
-
-    return compile_now
-
-
 @njit(fastmath=FAST_MATH)
 @no_type_check
 def _axis(position, size):
@@ -181,7 +164,7 @@ def _list_corners(shapes, locations, weights, pair, query, depth, offsets, share
     return count
 
 
-@_kernel(VALUES, SHAPES, LOCATIONS, WEIGHTS, VALUES)
+@kernel(VALUES, SHAPES, LOCATIONS, WEIGHTS, VALUES, fastmath=FAST_MATH)
 @no_type_check
 def forward(values, shapes, locations, weights, output, first, last):
     """Sum the corners' values per query, a multiple of LANES channels.
@@ -223,7 +206,7 @@ def _blend(share, lanes, other_share, other_lanes):
     return _multiply_add(_repeat(share), lanes, _multiply_add(_repeat(other_share), other_lanes, _repeat(ZERO)))
 
 
-@_kernel(VALUES, SHAPES, LOCATIONS, WEIGHTS, VALUES, VALUES, LOCATIONS, WEIGHTS)
+@kernel(VALUES, SHAPES, LOCATIONS, WEIGHTS, VALUES, VALUES, LOCATIONS, WEIGHTS, fastmath=FAST_MATH)
 @no_type_check
 def backward(values, shapes, locations, weights, grad_output, grad_values, grad_locations, grad_weights, first, last):
     """Add to the gradient of the values, set those of locations and weights. Layouts are those of `forward`."""

@@ -1,13 +1,10 @@
 """The CPU form of multi-scale deformable attention: the sums of the plain PyTorch form, several times as fast.
 
 A thread takes a range of (frame, head) pairs; no two threads write the same number and the order of every sum is fixed,
-so the results are the same bits for any number of threads. The threads are Python's, without the interpreter lock:
-Numba's own end the process when two callers meet.
+so the results are the same bits for any number of threads.
 """
 
-import itertools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mssts.model import deformable_kernels
+from mssts.model.native import run_in_threads
 from mssts.model.pyramid import SpatialShapes
 
 
@@ -67,15 +65,7 @@ def _with_starts(spatial_shapes: SpatialShapes) -> Tensor:
 
 
 def _run(kernel: Callable[..., None], *tensors: Tensor) -> None:
-    arrays, num_pairs = [tensor.numpy() for tensor in tensors], len(tensors[0])
-    num_threads = max(1, min(torch.get_num_threads(), num_pairs))
-    bounds = [num_pairs * index // num_threads for index in range(num_threads + 1)]
-    if num_threads == 1:
-        return kernel(*arrays, *bounds)
-    with ThreadPoolExecutor(num_threads) as threads:
-        for part in [threads.submit(kernel, *arrays, *pair) for pair in itertools.pairwise(bounds)]:
-            part.result()
-    return None
+    run_in_threads(kernel, len(tensors[0]), *(tensor.numpy() for tensor in tensors))
 
 
 def sample_deformable_numba(

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mssts.config import ModelConfig
 from mssts.model.deformable import DeformableSampling
+from mssts.model.dropout import Dropout
 from mssts.model.ms_sts import MsStsAttention
 from mssts.model.pyramid import Pyramid, SpatialShapes
 
@@ -21,12 +22,12 @@ class FeedForward(nn.Module):
         super().__init__()
         self.linear1 = nn.Linear(dim, hidden_dim)
         self.linear2 = nn.Linear(hidden_dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Float[Tensor, "... C"]) -> Float[Tensor, "... C"]:
         """Apply the block to each token."""
-        hidden = self.dropout(self.linear1(x).relu_())
+        hidden = self.dropout.after_relu(self.linear1(x))
         return self.norm(x + self.dropout(self.linear2(hidden)))
 
 
@@ -57,7 +58,7 @@ class EncoderLayer(nn.Module):
         dim = config.hidden_dim
         self.sampling = DeformableSampling(dim, config.num_heads, config.num_levels, config.num_points)
         self.output_proj = nn.Linear(dim, dim)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.norm = nn.LayerNorm(dim)
         self.ms_sts = (
             MsStsAttention(dim, config.num_levels, config.dropout, config.ms_sts) if config.ms_sts.enabled else None

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mssts.config import MsStsConfig
+from mssts.model.dropout import Dropout
 from mssts.model.pyramid import SpatialShapes
 
 
@@ -19,7 +20,7 @@ class Mlp(nn.Sequential):
 
     def __init__(self, dim: int, hidden_dim: int, dropout: float) -> None:
         super().__init__(
-            nn.Linear(dim, hidden_dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden_dim, dim), nn.Dropout(dropout)
+            nn.Linear(dim, hidden_dim), nn.GELU(), Dropout(dropout), nn.Linear(hidden_dim, dim), Dropout(dropout)
         )
 
 
@@ -59,7 +60,7 @@ class IntraScaleTemporalAttention(nn.Module):
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = SelfAttention(dim, num_heads)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, round(dim * mlp_ratio), dropout)
 
@@ -88,7 +89,7 @@ class InterScaleTemporalAttention(nn.Module):
         self.project = nn.Linear(2 * dim, dim, bias=False)
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = SelfAttention(dim, num_heads)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.mlp_norm = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, round(dim * mlp_ratio), dropout)
 

@@ -14,6 +14,7 @@ from statistics import mean, stdev
 from mssts.atomic_file import write_atomically
 from mssts.config import VARIANTS
 from mssts.errors import BadInputError
+from mssts.tools.allocator import keep_freed_memory
 from mssts.tools.train import require_training_libraries
 from mssts.train.config import TrainConfig
 
@@ -41,6 +42,7 @@ def run_ablate(arguments: Sequence[str]) -> int:
     base = parse_train_config(rest)
     if base.evaluation.data is None:
         raise BadInputError("ablate: needs --evaluation.data, the set that the rows are compared on")
+    keep_freed_memory()
     should_stop = StopRequest(base.max_minutes)
     for seed in [] if options.table else options.seeds:
         for row in options.rows:

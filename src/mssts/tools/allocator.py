@@ -5,7 +5,7 @@ import sys
 
 # Numbers of glibc's malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-MAX_INT = 2**31 - 1
+NEVER = -1
 TOP_PAD_BYTES = 2**28
 
 
@@ -22,5 +22,5 @@ def keep_freed_memory() -> None:
     except (OSError, AttributeError):  # another C library
         return
     mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, MAX_INT)
+    mallopt(M_TRIM_THRESHOLD, NEVER)
     mallopt(M_TOP_PAD, TOP_PAD_BYTES)

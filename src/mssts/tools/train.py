@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from mssts.errors import BadInputError
+from mssts.tools.allocator import keep_freed_memory
 
 
 def run_train(arguments: Sequence[str]) -> int:
@@ -18,6 +19,7 @@ def run_train(arguments: Sequence[str]) -> int:
     from mssts.train.stop import StopRequest
 
     config = parse_train_config(arguments)
+    keep_freed_memory()
     train(config, StopRequest(config.max_minutes))
     return 0
 

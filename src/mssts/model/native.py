@@ -1,0 +1,66 @@
+"""Compiled CPU kernels beside PyTorch: which tensors may go to them, how they are compiled, how threads share them.
+
+The threads are Python's, without the interpreter lock: Numba's own end the process when two callers meet.
+"""
+
+import itertools
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def fits_kernels(*tensors: Tensor) -> bool:
+    """Tell whether the tensors are plain float32 on the CPU, and nothing records the operations done to them."""
+    return not _is_traced() and all(map(_is_plain_float32_on_cpu, tensors))
+
+
+def _is_traced() -> bool:
+    """Tell whether something records PyTorch operations, which cannot see into the kernels."""
+    if torch.compiler.is_compiling():  # first, because the compiler cannot trace the other questions
+        return True
+    in_transform = torch._C._are_functorch_transforms_active()  # vmap, jvp and the like
+    return in_transform or torch._C._get_tracing_state() is not None
+
+
+def _is_plain_float32_on_cpu(tensor: Tensor) -> bool:
+    return type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
+def kernel(*argument_types: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Compile a function at once, for the given Numba types and a range (first, last) behind them.
+
+    The compiled code is kept beside the file or in the user's cache folder, where one can be written.
+
+    Raises:
+        ImportError: Numba is not there, or is switched off.
+    """
+    from numba import config, njit
+
+    if config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
+        raise ImportError("Numba is switched off (NUMBA_DISABLE_JIT)")
+    signature = f"void({', '.join(argument_types)}, int64, int64)"
+    options = {"nogil": True, "error_model": "numpy", **options}
+
+    def compile_now(function: Callable[..., None]) -> Callable[..., None]:
+        try:
+            return njit(signature, cache=True, **options)(function)
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
+            return njit(signature, **options)(function)
+
+    return compile_now
+
+
+def run_in_threads(compiled: Callable[..., None], count: int, *arguments: Any) -> None:
+    """Call a kernel for 0..count, in as many ranges as PyTorch has threads."""
+    num_threads = max(1, min(torch.get_num_threads(), count))
+    bounds = [count * index // num_threads for index in range(num_threads + 1)]
+    if num_threads == 1:
+        return compiled(*arguments, *bounds)
+    with ThreadPoolExecutor(num_threads) as threads:
+        for part in [threads.submit(compiled, *arguments, *pair) for pair in itertools.pairwise(bounds)]:
+            part.result()
+    return None
