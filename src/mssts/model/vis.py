@@ -55,7 +55,7 @@ class VisModel(nn.Module):
         maps = self._feature_maps(frames.flatten(0, 1))
         pyramid, place = self._flatten(maps, (frames.shape[0], frames.shape[1]), padding_mask)
         level_sizes = torch.tensor([h * w for h, w in pyramid.spatial_shapes], device=frames.device)
-        position = place + self.level_embedding.repeat_interleave(level_sizes, dim=0)
+        position = place + self.level_embedding.repeat_interleave(level_sizes, dim=0, output_size=place.shape[1])
         return self.encoder(pyramid, position, self._ms_sts_position(place, frames.shape[1]))
 
     def decode(self, memory: Pyramid) -> Prediction:

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -42,6 +43,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
     strategy: Any = "auto"
     if devices * config.num_nodes > 1:
+        # Channels-last convolutions make such gradients; DDP copies them, which costs nothing beside the convolutions.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         # A backbone that is frozen at first has parameters without gradients, which DDP must be told to look for.
         strategy = DDPStrategy(timeout=RANK_TIMEOUT, find_unused_parameters=config.optim.backbone_start > 0)
     return Fabric(
