@@ -57,8 +57,9 @@ def main() -> None:
     if options.step:
         print(f"{options.step}: {training_flop(preset(options.step), 5, (360, 640)) / 1e12:.2f} TFLOP a step")
         return
-    names = options.configs or sorted(path.stem for path in CONFIGS.glob("*-*.yaml") if path.stem.split("-")[-1] in ITEMS)
-    print(f"| recipe | clips | TFLOP a clip | EFLOP | device-hours at {options.tflops:g} TFLOP/s |\n|---|---|---|---|---|")
+    names = options.configs or [path.stem for data in ITEMS for path in sorted(CONFIGS.glob(f"*-{data}.yaml"))]
+    print(f"| recipe | clips | TFLOP a clip | EFLOP | device-hours at {options.tflops:g} TFLOP/s |")
+    print("|---|---|---|---|---|")
     for name in names:
         config = parse_train_config(["--config", str(CONFIGS / f"{name}.yaml")])
         sets = [Path(folder).name for folder in config.data]
