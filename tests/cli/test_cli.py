@@ -6,7 +6,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -72,7 +71,7 @@ HELP = """
 import sys
 from mssts.cli import main
 try:
-    main(sys.argv[1:])
+main(sys.argv[1:])
 except SystemExit:
     print("torch" in sys.modules, "numpy" in sys.modules)
 """
@@ -246,27 +245,9 @@ def test_cut_video_is_4(mssts, model, tmp_path):
     assert 0 < count < 40
 
 
-def test_ctrl_c_then_resume(mssts, model, tmp_path):
-    video = media_files.write_video(tmp_path / "in.mp4", 40, size=(64, 96))
-    run = tmp_path / "run"
-    command = [sys.executable, "-m", "mssts", "predict", video, "--model", model, "--out", run]
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    deadline = time.monotonic() + 60
-    while not (run / "overlay.mp4.part").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 4, stderr
-    assert "--resume" in stderr
-    assert "Traceback" not in stderr
-    assert [path.name for path in run.iterdir()] == ["tracks.sqlite.part"]
-    assert mssts("predict", video, "--model", model, "--out", run, "--resume").returncode == 0
-    assert mssts("predict", video, "--model", model, "--out", tmp_path / "whole").returncode == 0
-    assert (run / "results.json").read_bytes() == (tmp_path / "whole" / "results.json").read_bytes()
-
-
-KILLED = """
-import os, signal, sys
+# A program that gets a signal when its second window is stored.
+INTERRUPTED = """
+import os, sys
 from mssts.cli import main
 from mssts.predict.track_store import TrackStore
 append, windows = TrackStore.append, []
@@ -274,15 +255,34 @@ def count(*arguments):
     append(*arguments)
     windows.append(1)
     if len(windows) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), SIGNAL)
 TrackStore.append = count
-main(sys.argv[1:])
+sys.exit(main(sys.argv[1:]))
 """
+
+
+def interrupted(number, *arguments):
+    program = INTERRUPTED.replace("SIGNAL", str(int(number)))
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, env=ENVIRONMENT, check=False, capture_output=True, text=True)
+
+
+def test_ctrl_c_then_resume(mssts, model, tmp_path):
+    video = media_files.write_video(tmp_path / "in.mp4", 40, size=(64, 96))
+    run = tmp_path / "run"
+    done = interrupted(signal.SIGINT, "predict", video, "--model", model, "--out", run)
+    assert done.returncode == 4, done.stderr
+    assert "--resume" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in run.iterdir()] == ["tracks.sqlite.part"]
+    assert mssts("predict", video, "--model", model, "--out", run, "--resume").returncode == 0
+    assert mssts("predict", video, "--model", model, "--out", tmp_path / "whole").returncode == 0
+    assert (run / "results.json").read_bytes() == (tmp_path / "whole" / "results.json").read_bytes()
 
 
 def test_killed_then_resumed(mssts, model, video, tmp_path):
     command = ["predict", *map(str, (video, "--model", model, "--out", tmp_path / "run")), "--save", "video,json,masks"]
-    assert subprocess.run([sys.executable, "-c", KILLED, *command], env=ENVIRONMENT, check=False).returncode == -9
+    assert interrupted(signal.SIGKILL, *command).returncode == -9
     assert all(path.name.endswith(".part") for path in (tmp_path / "run").iterdir())
     assert mssts(*command).returncode == 3
     assert mssts(*command, "--resume").returncode == 0

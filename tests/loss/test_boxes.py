@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mssts.loss.boxes import cxcywh_to_xyxy, generalized_iou, xyxy_px_to_cxcywh
 
-CORNERS = st.tuples(*[st.integers(0, 12)] * 4).filter(lambda box: box[0] < box[2] and box[1] < box[3])
+SIDES = st.lists(st.integers(0, 12), min_size=2, max_size=2, unique=True).map(sorted)
+CORNERS = st.tuples(SIDES, SIDES).map(lambda sides: (sides[0][0], sides[1][0], sides[0][1], sides[1][1]))
 
 
 def _pixels(box: tuple[int, ...]) -> set[tuple[int, int]]:
