@@ -71,7 +71,7 @@ HELP = """
 import sys
 from mssts.cli import main
 try:
-main(sys.argv[1:])
+    main(sys.argv[1:])
 except SystemExit:
     print("torch" in sys.modules, "numpy" in sys.modules)
 """
@@ -247,22 +247,24 @@ def test_cut_video_is_4(mssts, model, tmp_path):
 
 # A program that gets a signal when its second window is stored.
 INTERRUPTED = """
-import os, sys
+import os, signal, sys
 from mssts.cli import main
+# Programs that a shell starts in the background inherit an ignored SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from mssts.predict.track_store import TrackStore
 append, windows = TrackStore.append, []
 def count(*arguments):
     append(*arguments)
     windows.append(1)
     if len(windows) == 2:
-        os.kill(os.getpid(), SIGNAL)
+        os.kill(os.getpid(), NUMBER)
 TrackStore.append = count
 sys.exit(main(sys.argv[1:]))
 """
 
 
 def interrupted(number, *arguments):
-    program = INTERRUPTED.replace("SIGNAL", str(int(number)))
+    program = INTERRUPTED.replace("NUMBER", str(int(number)))
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, env=ENVIRONMENT, check=False, capture_output=True, text=True)
 
