@@ -36,6 +36,15 @@ def test_table_has_mean_and_standard_deviation(tmp_path: Path) -> None:
     assert lines[2] == "| baseline | 2 | 33.0 ± 4.2 | 20.0 ± 0.0 |"
 
 
+def test_an_undefined_number_has_no_part_in_the_mean(tmp_path: Path) -> None:
+    """The evaluator's -1 stands for "nothing to find", not for an AP."""
+    for seed, numbers in enumerate(({"AP": 0.4, "fast_motion": -1.0}, {"AP": -1.0, "fast_motion": -1.0})):
+        folder = tmp_path / f"baseline-seed{seed}"
+        folder.mkdir()
+        (folder / "result.json").write_text(json.dumps(numbers))
+    assert table(tmp_path).splitlines()[2] == "| baseline | 2 | 40.0 | – |"
+
+
 def test_ablation_runs_and_does_nothing_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--clips.per_step", "1", "--clips.max_frames", "2", "--synthetic.height", "64", "--synthetic.width", "96"]
     more = ["--backbone_weights", "none", "--evaluation.num_videos", "2", "--workers", "0", "--threads", "1"]

@@ -130,6 +130,9 @@ def table(out: Path) -> str:
 
 
 def _cell(values: list[float]) -> str:
-    """Mean and spread in percent."""
+    """Mean and spread in percent, over the seeds for which the number is defined (-1 where it is not)."""
+    values = [value for value in values if value >= 0]
+    if not values:
+        return "–"
     spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
     return f"{100 * mean(values):.1f}{spread}"

@@ -70,7 +70,7 @@ def _walk(
         now = time.monotonic()
         state.elapsed_s, clock = state.elapsed_s + now - clock, now
         journal.record(state.step, report, rate, state.num_skipped)
-        if state.skips_in_a_row == config.max_skips:
+        if state.skips_in_a_row >= config.max_skips:
             save(engine)
             times = f"{config.max_skips} steps in a row had a non-finite {report.trouble}"
             raise MsstsError(f"{config.out}: training diverged: {times}")
