@@ -13,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mssts.config import ModelConfig, preset
+from mssts.data.batch import PADDING_MULTIPLE
 from mssts.data.geometry import Size
 from mssts.data.transforms import draw_geometry
 from mssts.model.vis import VisModel
@@ -24,12 +25,11 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 ITEMS = {"coco": 117_266, "ytvis2019": 61_845, "ytvis2021": 90_160}
 SIZES = {"coco": (480, 640), "ytvis2019": (720, 1280), "ytvis2021": (720, 1280)}
 NUM_DRAWS = 6
-PADDED_TO = 32
 
 
 def training_flop(config: ModelConfig, num_frames: int, size: Size) -> float:
     """Operations of forward and backward for one clip, padded as batches are."""
-    height, width = (-(-side // PADDED_TO) * PADDED_TO for side in size)
+    height, width = (-(-side // PADDING_MULTIPLE) * PADDING_MULTIPLE for side in size)
     with torch.device("meta"):
         model = VisModel(config)
         frames = torch.empty(1, num_frames, 3, height, width)

@@ -12,6 +12,9 @@ from torch import Tensor
 from mssts.config import Category
 from mssts.types import Clip, Targets
 
+# In pixels: the recipe pads clips to the coarsest stride of the backbone.
+PADDING_MULTIPLE = 32
+
 
 class Sample(NamedTuple):
     """One clip as the model takes it, at its own size, with its truth."""
@@ -50,7 +53,7 @@ class ClipSource(Protocol):
         ...
 
 
-def collate(samples: Sequence[Sample], multiple: int = 32) -> Batch:
+def collate(samples: Sequence[Sample], multiple: int = PADDING_MULTIPLE) -> Batch:
     """Pad clips at the right and at the bottom to a common size and stack them.
 
     Args:

@@ -144,13 +144,13 @@ def _near_online(
     """The tracks of linked windows; a class's score is the mean over the windows that see the track."""
     window_scores: dict[int, list[np.ndarray]] = {}
 
-    def frame_results() -> Iterator[FrameResult]:
+    def _frame_results() -> Iterator[FrameResult]:
         for step in NearOnlinePredictor(model, settings).steps(read_frames(truth, video)):
             for track_id, scores in step.class_scores.items():
                 window_scores.setdefault(track_id, []).append(scores)
             yield from step.results
 
-    codes = _collect(frame_results(), len(video.file_names))
+    codes = _collect(_frame_results(), len(video.file_names))
     means = [np.mean(window_scores[track_id], axis=0) for track_id in codes]
     num_slots = model.config.num_class_slots
     return _Instances(list(codes.values()), np.array(means, dtype=np.float32).reshape(-1, num_slots))

@@ -53,10 +53,10 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: An
 def _load(typing: Any, array: Any, offset: Any) -> Any:
     """Read LANES floats from a flat offset on, without a bounds check."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def _generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(_pointer(context, builder, signature.args[0], *arguments), align=4)
 
-    return _lanes(array, types.int64), generate
+    return _lanes(array, types.int64), _generate
 
 
 @intrinsic
@@ -64,21 +64,21 @@ def _load(typing: Any, array: Any, offset: Any) -> Any:
 def _store(typing: Any, array: Any, offset: Any, lanes: Any) -> Any:
     """Write LANES floats from a flat offset on, without a bounds check."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def _generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         builder.store(arguments[2], _pointer(context, builder, signature.args[0], *arguments[:2]), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.int64, lanes), generate
+    return types.void(array, types.int64, lanes), _generate
 
 
 @intrinsic
 @no_type_check
 def _repeat(typing: Any, number: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def _generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         one = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), arguments[0], cgutils.int32_t(0))
         return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(cgutils.int32_t, LANES), [0] * LANES))
 
-    return _lanes(types.float32), generate
+    return _lanes(types.float32), _generate
 
 
 @intrinsic
@@ -86,11 +86,11 @@ def _repeat(typing: Any, number: Any) -> Any:
 def _multiply_add(typing: Any, factor: Any, lanes: Any, addend: Any) -> Any:
     """Compute factor * lanes + addend, in one instruction where the machine has it."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def _generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         factor, lanes, addend = arguments
         return builder.fadd(builder.fmul(factor, lanes, flags=("contract",)), addend, flags=("contract",))
 
-    return _lanes(factor, lanes, addend), generate
+    return _lanes(factor, lanes, addend), _generate
 
 
 @intrinsic
@@ -98,7 +98,7 @@ def _multiply_add(typing: Any, factor: Any, lanes: Any, addend: Any) -> Any:
 def _sum(typing: Any, lanes: Any) -> Any:
     """Add the lanes up, halves first."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def _generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes, size = arguments[0], LANES
         while size > 1:
             size //= 2
@@ -106,7 +106,7 @@ def _sum(typing: Any, lanes: Any) -> Any:
             lanes = builder.fadd(builder.shuffle_vector(lanes, lanes, low), builder.shuffle_vector(lanes, lanes, high))
         return builder.extract_element(lanes, cgutils.int32_t(0))
 
-    return types.float32(lanes), generate
+    return types.float32(lanes), _generate
 
 
 @njit(fastmath=FAST_MATH)

@@ -91,7 +91,7 @@ def _encode_in_windows(
     held: list[Frame] = []
     input_size = (0, 0)
 
-    def encode() -> None:
+    def _encode() -> None:
         nonlocal input_size
         clip = to_clip(held, settings.short_side, device)
         input_size = (clip.shape[-2], clip.shape[-1])
@@ -101,9 +101,9 @@ def _encode_in_windows(
     for frame in frames:
         held.append(frame)
         if len(held) == settings.window:
-            encode()
+            _encode()
     if held:
-        encode()
+        _encode()
     if not encoded:
         raise ValueError("a video without frames has no instances")
     return encoded[0]._replace(tokens=torch.cat([part.tokens for part in encoded], dim=1)), input_size

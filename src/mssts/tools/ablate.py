@@ -107,7 +107,6 @@ def _evaluate(base: TrainConfig, folder: Path) -> dict[str, float]:
     from mssts.train.evaluation import validation_set
 
     truth = validation_set(base)
-    assert truth is not None
     results = evaluate_model(load_model(folder), truth, device=pick_device("auto"), mode=base.evaluation.mode)
     matches = match_results(truth, results)
     overall = video_ap(matches).numbers

@@ -35,7 +35,7 @@ class Evaluator:
     """Evaluates a model in training on a fixed set.
 
     Args:
-        config: Of the training.
+        config: Of a training with `evaluation.data`.
 
     Raises:
         BadInputError: The set cannot be read or has no ground truth.
@@ -46,9 +46,7 @@ class Evaluator:
         self.truth = validation_set(config)
 
     def __call__(self, model: VisModel) -> Evaluation:
-        """Evaluate; a training without a set to evaluate on gets no numbers. Leaves the model in its mode."""
-        if self.truth is None:
-            return Evaluation({}, None)
+        """Evaluate; leaves the model in its mode."""
         device = next(model.parameters()).device
         results = evaluate_model(model, self.truth, device=device, mode=self.config.mode, progress=False)
         was_training = model.training
@@ -57,15 +55,17 @@ class Evaluator:
         return Evaluation(evaluate_video_ap(self.truth, results).numbers, picture)
 
 
-def validation_set(config: TrainConfig) -> VideoSet | None:
+def validation_set(config: TrainConfig) -> VideoSet:
     """The first videos of the set to evaluate on; the synthetic one is written first, if it is not there yet.
+
+    Args:
+        config: Of a training with `evaluation.data`.
 
     Raises:
         BadInputError: The set cannot be read or has no ground truth.
     """
     wanted = config.evaluation
-    if wanted.data is None:
-        return None
+    assert wanted.data is not None
     folder = config.out / SYNTHETIC_FOLDER if wanted.data == SYNTHETIC else Path(wanted.data)
     if wanted.data == SYNTHETIC and not folder.exists():
         size = {"height": config.synthetic.height, "width": config.synthetic.width}

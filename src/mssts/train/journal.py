@@ -47,8 +47,8 @@ class Journal:
             self._restart()
 
     def report(self, step: int, evaluation: Evaluation) -> None:
-        """Tell an evaluation, if there was anything to evaluate on."""
-        if not self.is_active or not evaluation.numbers:
+        """Tell an evaluation."""
+        if not self.is_active:
             return
         percent = ", ".join(f"{name} {100 * value:.1f}" for name, value in evaluation.numbers.items() if value >= 0)
         self.say(f"step {step}: {percent}")

@@ -39,7 +39,8 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
     source = open_clips(config, fabric.is_global_zero)
     dataset = StepBatches(source, config, fabric.global_rank, fabric.world_size)
     engine = prepare(config, fabric, source.categories)
-    evaluator = Evaluator(config) if fabric.is_global_zero else None
+    evaluates = fabric.is_global_zero and config.evaluation.data is not None
+    evaluator = Evaluator(config) if evaluates else None
     journal = Journal(config.out, len(dataset), engine.state.step, config.log_every, fabric.is_global_zero)
     try:
         _walk(engine, dataset, journal, evaluator, should_stop)
