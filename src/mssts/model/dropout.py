@@ -43,7 +43,7 @@ class Dropout(nn.Module):
         return F.dropout(x, self.p)
 
     def after_relu(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """ReLU, then dropout; may overwrite x where no gradients are needed, and keeps only the result where they are."""
+        """ReLU, then dropout; may overwrite x where no gradients are needed, keeps only the result where they are."""
         if not self.training or self.p == 0:
             # Not in place in training: a linear layer's output is a view, whose gradient would then be copied twice.
             return x.relu() if torch.is_grad_enabled() else x.relu_()
