@@ -48,7 +48,8 @@ def find_checkpoint(name: str | Path) -> Path:
     path = Path(name)
     if path.exists():
         return path
-    if str(name).count("/") != 1 or path.suffix:
+    # A name whose folder exists here is a mistyped path: the hub is not to be asked, which takes long when offline.
+    if str(name).count("/") != 1 or path.suffix or path.parent.is_dir():
         raise CheckpointError(
             f"{name}: no such checkpoint file, and not one of the bundled models ({', '.join(BUNDLED)})"
         )

@@ -89,6 +89,8 @@ class ModelConfig:
         for name in (*sizes, "feedforward_dim", "num_encoder_layers", "num_decoder_layers", "num_class_slots"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}, must be a probability below 1")
         for heads in (self.num_heads, self.ms_sts.num_heads, self.temporal_decoder.num_heads):
             if heads < 1 or self.hidden_dim % heads:
                 raise ValueError(f"{heads} heads do not divide hidden_dim {self.hidden_dim}")

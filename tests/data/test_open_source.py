@@ -24,7 +24,7 @@ def test_joint_set_has_the_first_sets_slots(tmp_path: Path, capsys: pytest.Captu
     path.write_text(path.read_text().replace('"blue"', '"violet"').replace('"id": 30, "name"', '"id": 31, "name"')
                     .replace('"category_id": 30', '"category_id": 31'))  # fmt: skip
     joint = open_training_set([tmp_path / "videos", tmp_path / "images"], "train", None, PLAIN)
-    assert capsys.readouterr().out == f"{path}: left out, for want of a class slot: violet\n"
+    assert capsys.readouterr().out == f"{path}: 1 of 4 categories are not among the model's and are left out: violet\n"
     assert [(category.slot, category.id, category.name) for category in joint.categories] == [
         (0, 5, "rest"),
         (1, 10, "green"),

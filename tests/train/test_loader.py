@@ -51,7 +51,7 @@ def test_an_epoch_sees_every_item_once_in_an_order_of_its_own() -> None:
     first, second = ([item for step in range(start, start + 3) for item in colours(steps[step])] for start in (0, 3))
     assert sorted(first) == sorted(second) == list(range(12))
     assert first != second
-    assert [len(batch.targets) for batch in steps[0]] == [3, 1]
+    assert [len(batch.targets) for batch in steps[0]] == [2, 2]
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
@@ -80,8 +80,28 @@ def test_a_resumed_loader_goes_on_with_the_same_clips(workers: int) -> None:
     assert loaded == [colours(steps[step], channel=1) for step in range(9, len(steps))]
 
 
+def test_more_processes_than_clips_are_refused_for_the_total_batch_must_not_change() -> None:
+    StepBatches(Numbers(30), config(per_step=4, per_batch=4), 3, 4)
+    with pytest.raises(BadInputError, match="5 processes cannot share the 4 clips"):
+        StepBatches(Numbers(30), config(per_step=4, per_batch=4), 4, 5)
+
+
+@pytest.mark.parametrize(("per_batch", "is_possible"), [(1, False), (2, True), (3, True)])
+def test_each_process_has_as_many_batches_as_the_others_or_the_training_is_refused(
+    per_batch: int, is_possible: bool
+) -> None:
+    settings = config(per_step=5, per_batch=per_batch)
+    if not is_possible:
+        with pytest.raises(BadInputError, match="2 processes cannot share the 5 clips"):
+            StepBatches(Numbers(30), settings, 0, 2)
+        return
+    shares = [StepBatches(Numbers(30), settings, rank, 2)[0] for rank in range(2)]
+    assert len(shares[0]) == len(shares[1])
+    assert max(len(batch.targets) for share in shares for batch in share) <= per_batch
+
+
 def test_length_in_epochs_counts_steps_of_all_ranks() -> None:
-    assert num_steps(config(epochs=12.0, per_step=16), 61_845, 8) == 12 * 3866
+    assert num_steps(config(epochs=12.0, per_step=16), 61_845) == 12 * 3866
 
 
 def test_collate_pads_to_a_multiple_and_masks_the_padding() -> None:

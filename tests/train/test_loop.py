@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training import SMALL, make_engine
+from training import SMALL, load, make_engine
 
 from mssts.checkpoint import load_model
 from mssts.data.batch import Batch
 from mssts.errors import BadInputError, MsstsError
 from mssts.train import loop
+from mssts.train.loader import StepBatches
+from mssts.train.optim import average_update
 from mssts.train.step import Engine, StepReport, train_step
 from mssts.train.stop import StopRequest
 
@@ -81,8 +83,12 @@ def test_interrupt_is_granted_between_two_steps_and_the_run_goes_on(tmp_path: Pa
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     request = StopRequest()
 
+    questions = []
+
     def interrupt_once() -> bool:
-        os.kill(os.getpid(), signal.SIGINT)
+        questions.append(1)
+        if len(questions) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
         return request()
 
     config = replace(SMALL, out=tmp_path)
@@ -91,10 +97,50 @@ def test_interrupt_is_granted_between_two_steps_and_the_run_goes_on(tmp_path: Pa
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
             signal.signal(number, handler)
-    assert state.step == 1
+    assert (state.step, state.is_finished) == (1, False)
     with pytest.raises(BadInputError, match="--resume auto"):
         loop.train(config)
-    assert loop.train(replace(config, resume="auto")).step == 4
+    resumed = loop.train(replace(config, resume="auto"))
+    assert (resumed.step, resumed.is_finished) == (4, True)
+
+
+def test_evaluation_cut_short_by_a_stop_is_made_up_for_and_no_curve_loses_a_step(tmp_path: Path) -> None:
+    evaluation = replace(SMALL.evaluation, data="synthetic", num_videos=2, every=2)
+    config = replace(SMALL, out=tmp_path, log_every=1, evaluation=evaluation)
+    answers = iter([False, False, False, True, True])  # before steps 1 and 2, then between the two videos
+    assert loop.train(config, lambda: next(answers)).step == 2
+    loop.train(replace(config, resume="auto"))
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("evaluation/AP")] == [2, 4]
+    assert [event.step for event in events.Scalars("loss/total")] == [1, 2, 3, 4]
+
+
+def test_what_was_learned_before_a_broken_file_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole_item = StepBatches.__getitem__
+
+    def item(self: StepBatches, step: int) -> list[Batch]:
+        if step == 2:
+            raise BadInputError("frame.jpg: cannot be read")
+        return whole_item(self, step)
+
+    monkeypatch.setattr(StepBatches, "__getitem__", item)
+    config = replace(SMALL, out=tmp_path)
+    with pytest.raises(BadInputError, match=r"frame\.jpg"):
+        loop.train(config)
+    monkeypatch.undo()
+    state = loop.train(replace(config, resume="auto", max_minutes=None))
+    assert load(tmp_path / "checkpoint.pt")["counters"]["step"] == state.step == 4
+
+
+def test_the_average_of_a_short_training_is_not_the_weights_it_started_from() -> None:
+    average, new = [torch.zeros(1)], [torch.ones(1)]
+    update = average_update(0.998)
+    for count in range(1, 101):
+        update(average, new, count)
+    assert average[0].item() > 0.999  # a constant decay of 0.998 would have 0.18
+    expected = 0.998 * average[0] + 0.002 * 5.0
+    update(average, [torch.full((1,), 5.0)], 1_000_000)
+    assert torch.allclose(average[0], expected)
 
 
 def test_curves_and_pictures_reach_tensorboard(tmp_path: Path) -> None:

@@ -56,6 +56,16 @@ def test_printed_configuration_is_complete_and_can_be_read_again(
         (["--data", "a", "--steps", "3", "--model.num_heads", "7"], "7 heads"),
         (["--data", "a", "--steps", "3", "--precision", "8"], "precision"),
         (["--data", "a", "--steps", "3", "--clips.per_step", "0"], "per_step"),
+        (["--data", "a", "--steps", "3", "--clips.frames_per_step", "0"], "frames_per_step"),
+        (["--data", "a", "--steps", "0"], "steps is 0"),
+        (["--data", "a", "--steps=-3"], "steps is -3"),
+        (["--data", "a", "--epochs", "0"], "epochs is 0"),
+        (["--data", "a", "--steps", "3", "--evaluation.every", "0"], "evaluation.every"),
+        (["--data", "a", "--steps", "3", "--evaluation.num_videos", "0"], "evaluation.num_videos"),
+        (["--data", "a", "--steps", "3", "--model.dropout", "1.0"], "dropout"),
+        (["--data", "a", "--steps", "3", "--ema", "1.5"], "ema"),
+        (["--data", "a", "--steps", "3", "--optim.milestones", "[4]"], "inside the training, which is 1 as a share"),
+        (["--data", "a", "--epochs", "3", "--optim.milestones", "[4]"], "inside the training, which is 3 epochs"),
     ],
 )
 def test_usage_error_is_one_line(arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training import load, run_script, write_script, write_yaml
 
@@ -37,12 +38,18 @@ def totals(out: Path) -> list[float]:
     return [event.value for event in events.Scalars("loss/total")]
 
 
-@pytest.mark.parametrize("prelude", ["", EMPTY_SECOND_RANK], ids=["uneven", "empty rank"])
-def test_two_processes_equal_one(tmp_path: Path, prelude: str) -> None:
+@pytest.mark.parametrize(
+    ("prelude", "clips"),
+    [("", {}), (EMPTY_SECOND_RANK, {}), ("", {"per_step": 3, "per_batch": 2})],
+    ids=["uneven", "empty rank", "two clips and one"],
+)
+def test_two_processes_equal_one(tmp_path: Path, prelude: str, clips: dict[str, int]) -> None:
     # What only rounding tells apart must not be blown up: not by AdamW, which makes a full step of a gradient of 1e-9
     # (hence epsilon), and not by a GroupNorm over the two pixels of a very coarse level (hence sizes and levels).
     optim = {"learning_rate": 0.001, "clip_norm": 1.0, "schedule": "cosine", "epsilon": 0.1}
     config = write_yaml(tmp_path / "small.yaml", steps=3, optim=optim, synthetic={"height": 128, "width": 192})
+    settings = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(settings | {"clips": settings["clips"] | clips}))
     config.write_text(config.read_text().replace("model:\n", "model:\n  num_levels: 3\n").replace("- 2\n", "- 1\n"))
     script = write_script(tmp_path / "train.py", prelude)
     for ranks in (1, 2):

@@ -29,6 +29,17 @@ def test_checkpoint_of_another_training_is_refused_by_the_settings_name(tmp_path
         restore_state(engine.state, other, path)
 
 
+def test_checkpoint_of_other_classes_is_refused(tmp_path: Path) -> None:
+    engine, _ = make_engine(SMALL, tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    save_state(engine.state, SMALL, path)
+    model = engine.state.model
+    first, *others = model.config.categories
+    model.config = replace(model.config, categories=(first._replace(name="zebra"), *others))
+    with pytest.raises(CheckpointError, match=rf"categories\.{first.slot} {first.name} .*this run has zebra"):
+        restore_state(engine.state, SMALL, path)
+
+
 def test_failed_save_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, _ = make_engine(SMALL, tmp_path)
     path = tmp_path / "checkpoint.pt"

@@ -6,6 +6,7 @@ import torch
 from training import SMALL_MODEL
 
 from mssts.config import Category, MsStsConfig, TemporalDecoderConfig
+from mssts.data.categories import NAMED_LISTS, official_categories
 from mssts.model.vis import VisModel
 from mssts.train.warm_start import copy_weights
 
@@ -35,4 +36,18 @@ def test_classes_are_copied_by_name() -> None:
     assert torch.equal(new[0], old[1])
     assert torch.equal(new[2], old[0])
     assert torch.equal(new[1], cow)
-    assert "2 categories" in line
+    assert "2 of 3 categories" in line
+
+
+def test_classes_go_by_the_maps_of_data_sets_not_by_the_letters_of_a_name() -> None:
+    # COCO's mouse is a device, YouTube-VIS 2019's an animal; COCO's bicycles are taken for motorbikes.
+    coco = tuple(Category(slot, id_, name) for slot, (id_, name) in enumerate([(74, "mouse"), (2, "bicycle")]))
+    source = VisModel(replace(SMALL_MODEL, num_class_slots=2, categories=coco))
+    names = NAMED_LISTS["ytvis2019"]
+    target = VisModel(replace(SMALL_MODEL, num_class_slots=42, categories=official_categories(names)))
+    slots = {category.name: category.slot for category in target.config.categories}
+    before = target.decoder.class_heads[0].weight.clone()
+    copy_weights(source, target)
+    new = target.decoder.class_heads[0].weight
+    assert torch.equal(new[slots["mouse"]], before[slots["mouse"]])
+    assert torch.equal(new[slots["motorbike"]], source.decoder.class_heads[0].weight[1])

@@ -85,6 +85,7 @@ def _as_clips(
     if not slot_of:
         raise BadInputError(f"{loaded.path}: none of its categories is among those to be trained")
     if left_out:
-        print(f"{loaded.path}: left out, for want of a class slot: {', '.join(left_out)}", flush=True)
+        count = f"{len(left_out)} of {len(loaded.categories)} categories"
+        print(f"{loaded.path}: {count} are not among the model's and are left out: {', '.join(left_out)}", flush=True)
     kind = CocoClips if isinstance(loaded, CocoSet) else VideoClips
     return kind(loaded, slot_of, categories, augmentation)  # pyright: ignore[reportArgumentType]

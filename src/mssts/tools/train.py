@@ -3,25 +3,29 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from mssts.errors import BadInputError
+from mssts.errors import BadInputError, PartialInputError
 from mssts.tools.allocator import keep_freed_memory
 
 
 def run_train(arguments: Sequence[str]) -> int:
-    """Train; 0 when done or stopped politely.
+    """Train; 0 when done, 4 when stopped before the last step.
 
     Raises:
         BadInputError: The libraries of training are not installed, or the configuration or data cannot be used.
     """
     require_training_libraries()
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
     from mssts.train.loop import train
     from mssts.train.parse import parse_train_config
     from mssts.train.stop import StopRequest
 
     config = parse_train_config(arguments)
     keep_freed_memory()
-    train(config, StopRequest(config.max_minutes))
-    return 0
+    state = train(config, StopRequest(config.max_minutes))
+    # One process tells for all: a launcher takes a failing second process for a crash.
+    is_partial = getattr(rank_zero_only, "rank", 0) == 0 and not state.is_finished
+    return PartialInputError.exit_code if is_partial else 0
 
 
 def require_training_libraries() -> None:

@@ -4,7 +4,10 @@ A checkpoint stores it, so that a resumed run goes on with the same numbers. Def
 (paper: section 4.1, and SeqFormer's where the paper is silent).
 """
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +17,21 @@ from mssts.loss.adversarial import AdversarialConfig
 from mssts.loss.criterion import CriterionConfig
 
 SYNTHETIC = "synthetic"
+# Sections and fields that count something, and those that are shares.
+AT_LEAST_1 = (
+    "steps", "devices", "num_nodes", "threads", "log_every", "max_skips", "clips.per_step", "clips.per_batch",
+    "clips.frames_per_step", "synthetic.height", "synthetic.width", "synthetic.max_stride", "evaluation.every",
+    "evaluation.num_videos",
+)  # fmt: skip
+AT_LEAST_0 = (
+    "workers", "seed", "save_minutes", "max_minutes", "optim.warmup_steps", "optim.weight_decay",
+    "optim.backbone_factor", "optim.slow_factor", "adversarial.weight", "adversarial.l1_weight",
+)  # fmt: skip
+SHARES = (
+    "ema", "synthetic.difficulty_from", "synthetic.difficulty_to", "synthetic.ramp", "optim.final_factor",
+    "optim.backbone_start",
+)  # fmt: skip
+ABOVE_0 = ("epochs", "optim.learning_rate", "optim.epsilon", "optim.clip_norm", "adversarial.learning_rate")
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,8 @@ class OptimConfig:
         epsilon: Of AdamW, the discriminator's too: gradients much smaller than this hardly count.
         clip_norm: Largest norm of the gradient.
         schedule: "milestones" multiplies the rate by 0.1 at each of them, "cosine" lets it fall to `final_factor`.
-        milestones: In epochs, or in shares (0..1) of a run whose length is given in steps.
+        milestones: In epochs, or in shares (0..1) of a run whose length is given in steps. None: as in the recipe,
+            after a third and after five sixths of the training (epochs 4 and 10 of 12).
         final_factor: Share of the peak at which the cosine ends.
         warmup_steps: Steps over which the rate grows from nothing to its peak.
         backbone_start: Share of the training during which the backbone stays as it is.
@@ -83,7 +102,7 @@ class OptimConfig:
     epsilon: float = 1e-8
     clip_norm: float = 0.1
     schedule: Literal["milestones", "cosine"] = "milestones"
-    milestones: tuple[float, ...] = (4.0, 10.0)
+    milestones: tuple[float, ...] | None = None
     final_factor: float = 0.02
     warmup_steps: int = 0
     backbone_start: float = 0.0
@@ -189,14 +208,24 @@ class TrainConfig:
             raise ValueError("a training needs either --epochs or --steps")
         if not self.data:
             raise ValueError("a training needs --data: a set's folder, or the word synthetic")
-        for name in ("devices", "num_nodes", "log_every", "max_skips"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
-        for name in ("per_step", "per_batch"):
-            if getattr(self.clips, name) < 1:
-                raise ValueError(f"clips.{name} is {getattr(self.clips, name)}, must be at least 1")
+        self._check(AT_LEAST_1, lambda value: value >= 1, "must be at least 1")
+        self._check(AT_LEAST_0, lambda value: value >= 0, "must not be negative")
+        self._check(SHARES, lambda value: 0 <= value <= 1, "must be a share (0..1)")
+        self._check(ABOVE_0, lambda value: 0 < value < math.inf, "must be above 0")
         if not 1 <= self.min_frames <= self.max_frames:
             raise ValueError(f"clips of {self.min_frames} to {self.max_frames} frames cannot be made")
+        length = self.epochs or 1.0
+        for mark in self.optim.milestones or ():
+            if not 0 < mark < length:
+                unit = "epochs" if self.epochs else "as a share of the steps (0..1)"
+                raise ValueError(f"optim.milestones: {mark:g} is not inside the training, which is {length:g} {unit}")
+
+    def _check(self, names: Sequence[str], is_valid: Callable[[float], bool], rule: str) -> None:
+        """Refuse the first of the named fields whose value is set and breaks a rule."""
+        for name in names:
+            value = attrgetter(name)(self)
+            if value is not None and not is_valid(value):
+                raise ValueError(f"{name} is {value}, {rule}")
 
     @property
     def max_frames(self) -> int:

@@ -1,6 +1,9 @@
 """Evaluation during training: video AP of the model as it is, and a picture of what it sees."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +13,7 @@ from jaxtyping import UInt8
 from mssts.data.synthetic_set import write_synthetic_set
 from mssts.data.video_set import VideoSet, load_video_set
 from mssts.errors import BadInputError
+from mssts.evaluate.results_file import Result
 from mssts.evaluate.run_model import evaluate_model, read_frames
 from mssts.evaluate.video_ap import evaluate_video_ap
 from mssts.model.vis import VisModel
@@ -19,7 +23,6 @@ from mssts.train.config import SYNTHETIC, TrainConfig
 from mssts.visualize.overlay import draw_overlay
 
 # The synthetic set that is made for evaluation during training; its seed is not the one that results are told of.
-SYNTHETIC_FOLDER = "validation"
 SYNTHETIC_SEED = 1
 PICTURE_CONFIDENCE = 0.3
 
@@ -45,10 +48,15 @@ class Evaluator:
         self.config = config.evaluation
         self.truth = validation_set(config)
 
-    def __call__(self, model: VisModel) -> Evaluation:
-        """Evaluate; leaves the model in its mode."""
+    def __call__(self, model: VisModel, should_stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
+        """Evaluate, or give up with None between two videos if asked to stop; leaves the model in its mode."""
         device = next(model.parameters()).device
-        results = evaluate_model(model, self.truth, device=device, mode=self.config.mode, progress=False)
+        results: list[Result] = []
+        for video in self.truth.videos:
+            if should_stop():
+                return None
+            one = self.truth._replace(videos=(video,))
+            results += evaluate_model(model, one, device=device, mode=self.config.mode, progress=False)
         was_training = model.training
         picture = _draw(model.eval(), self.truth)
         model.train(was_training)
@@ -66,16 +74,33 @@ def validation_set(config: TrainConfig) -> VideoSet:
     """
     wanted = config.evaluation
     assert wanted.data is not None
-    folder = config.out / SYNTHETIC_FOLDER if wanted.data == SYNTHETIC else Path(wanted.data)
-    if wanted.data == SYNTHETIC and not folder.exists():
-        size = {"height": config.synthetic.height, "width": config.synthetic.width}
-        write_synthetic_set(folder, wanted.split, wanted.num_videos, SYNTHETIC_SEED, progress=False, **size)
+    folder = _synthetic_set(config) if wanted.data == SYNTHETIC else Path(wanted.data)
     truth = load_video_set(folder, wanted.split)
     if not truth.has_truth:
         raise BadInputError(f"{truth.path}: has no ground truth to evaluate with")
     videos = truth.videos[: wanted.num_videos]
     kept = {video.id for video in videos}
     return truth._replace(videos=videos, tracks=tuple(track for track in truth.tracks if track.video_id in kept))
+
+
+def _synthetic_set(config: TrainConfig) -> Path:
+    """The folder of the synthetic set to evaluate on, in the run folder; named after all that decides what is in it.
+
+    It gets its name when it is whole, so a killed process leaves no broken one, and of several processes that share a
+    run folder one wins and the others take its set.
+    """
+    wanted, height, width = config.evaluation, config.synthetic.height, config.synthetic.width
+    folder = config.out / f"validation-{wanted.num_videos}-{height}x{width}"
+    if not (folder / wanted.split).exists():
+        config.out.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".validation-", dir=config.out) as made:
+            write_synthetic_set(
+                Path(made), wanted.split, wanted.num_videos, SYNTHETIC_SEED, height, width, progress=False
+            )
+            folder.mkdir(exist_ok=True)
+            with suppress(OSError):
+                (Path(made) / wanted.split).rename(folder / wanted.split)
+    return folder
 
 
 @torch.inference_mode()

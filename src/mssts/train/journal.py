@@ -27,7 +27,7 @@ class Journal:
         self.num_steps, self.log_every, self.is_active = num_steps, log_every, is_active
         if not is_active:
             return
-        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=first_step)
+        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=first_step + 1)
         self._bar = tqdm(
             total=num_steps, initial=first_step, unit="step", disable=not sys.stderr.isatty(), dynamic_ncols=True
         )
@@ -46,12 +46,12 @@ class Journal:
             self._tell_means(step, rate, num_skipped)
             self._restart()
 
-    def report(self, step: int, evaluation: Evaluation) -> None:
-        """Tell an evaluation."""
+    def report(self, step: int, evaluation: Evaluation, truth: Path) -> None:
+        """Tell an evaluation and the annotation file that it was made with."""
         if not self.is_active:
             return
         percent = ", ".join(f"{name} {100 * value:.1f}" for name, value in evaluation.numbers.items() if value >= 0)
-        self.say(f"step {step}: {percent}")
+        self.say(f"step {step}: {percent} (on {truth})")
         for name, value in evaluation.numbers.items():
             self._board.add_scalar(f"evaluation/{name}", value, step)
         if evaluation.picture is not None:

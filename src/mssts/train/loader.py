@@ -6,6 +6,7 @@ So a resumed run goes on with the very clips that it would have seen, and two de
 import signal
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from jaxtyping import Int
 from torch.utils.data import DataLoader, Dataset
 
 from mssts.data.batch import Batch, ClipSource, collate
-from mssts.errors import MsstsError
+from mssts.errors import BadInputError, MsstsError
 from mssts.train.config import TrainConfig
 
 # Streams of random numbers that must not meet: one for the order of an epoch, one for lengths, one for each clip.
@@ -29,11 +30,17 @@ class StepBatches(Dataset[list[Batch]]):
         config: Of the training.
         rank: Which process this is.
         world_size: How many there are.
+
+    Raises:
+        BadInputError: The clips of a step cannot be shared so that each process has as many batches as the others:
+            the recipe's total batch must not change silently, and a process without a batch would stop them all.
     """
 
     def __init__(self, source: ClipSource, config: TrainConfig, rank: int = 0, world_size: int = 1) -> None:
+        for num_frames in range(config.min_frames, config.max_frames + 1):
+            _check_shares(_num_clips(config, num_frames), world_size, config.clips.per_batch)
         self.source, self.config, self.rank, self.world_size = source, config, rank, world_size
-        self.num_steps = num_steps(config, len(source), world_size)
+        self.num_steps = num_steps(config, len(source))
 
     def __len__(self) -> int:
         """Steps of the training."""
@@ -43,16 +50,17 @@ class StepBatches(Dataset[list[Batch]]):
         """The rank's share of a step's clips, as batches that fit through the model."""
         num_frames, num_clips = self.clips_of(step)
         shares = range(self.rank, num_clips, self.world_size)
-        first = step * most_clips(self.config, self.world_size)
+        first = step * most_clips(self.config)
         samples = [self._sample(first + share, num_frames, step / self.num_steps) for share in shares]
-        size = self.config.clips.per_batch
-        return [collate(samples[start : start + size]) for start in range(0, len(samples), size)]
+        count = _num_batches(num_clips, self.world_size, self.config.clips.per_batch)
+        bounds = [round(len(samples) * index / count) for index in range(count + 1)]
+        return [collate(samples[start:end]) for start, end in pairwise(bounds)]
 
     def clips_of(self, step: int) -> tuple[int, int]:
         """Frames per clip, and number of clips over all processes, of a step."""
         random = np.random.default_rng((self.config.seed, LENGTH, step))
         num_frames = int(random.integers(self.config.min_frames, self.config.max_frames + 1))
-        return num_frames, _num_clips(self.config, num_frames, self.world_size)
+        return num_frames, _num_clips(self.config, num_frames)
 
     def _sample(self, position: int, num_frames: int, progress: float) -> Any:
         """The clip at a position of the endless sequence of epochs."""
@@ -62,30 +70,44 @@ class StepBatches(Dataset[list[Batch]]):
         return self.source.sample(index, num_frames, random, progress)
 
 
-def num_steps(config: TrainConfig, num_items: int, world_size: int) -> int:
+def num_steps(config: TrainConfig, num_items: int) -> int:
     """Length of the training in steps."""
     if config.steps is not None:
         return config.steps
     assert config.epochs is not None
-    return max(1, round(config.epochs * steps_per_epoch(config, num_items, world_size)))
+    return max(1, round(config.epochs * steps_per_epoch(config, num_items)))
 
 
-def steps_per_epoch(config: TrainConfig, num_items: int, world_size: int) -> int:
+def steps_per_epoch(config: TrainConfig, num_items: int) -> int:
     """Steps in which every item is seen once."""
-    return -(-num_items // most_clips(config, world_size))
+    return -(-num_items // most_clips(config))
 
 
-def most_clips(config: TrainConfig, world_size: int) -> int:
+def most_clips(config: TrainConfig) -> int:
     """Clips of a step whose clips are shortest: how far a step moves on in the sequence of clips."""
-    return _num_clips(config, config.min_frames, world_size)
+    return _num_clips(config, config.min_frames)
 
 
-def _num_clips(config: TrainConfig, num_frames: int, world_size: int) -> int:
-    """Clips of a step, over all processes; each process gets at least one, or it would wait for the others for ever."""
-    wanted = config.clips.per_step
-    if config.clips.frames_per_step is not None:
-        wanted = round(config.clips.frames_per_step / num_frames)
-    return max(world_size, wanted)
+def _num_clips(config: TrainConfig, num_frames: int) -> int:
+    """Clips of a step, over all processes; at least one."""
+    if config.clips.frames_per_step is None:
+        return config.clips.per_step
+    return max(1, round(config.clips.frames_per_step / num_frames))
+
+
+def _num_batches(num_clips: int, world_size: int, per_batch: int) -> int:
+    """Batches that each process makes of its share of a step's clips, decided by the largest share."""
+    largest = -(-num_clips // world_size)
+    return -(-largest // per_batch)
+
+
+def _check_shares(num_clips: int, world_size: int, per_batch: int) -> None:
+    """Refuse a step whose smallest share has fewer clips than there are batches."""
+    if num_clips // world_size < _num_batches(num_clips, world_size, per_batch):
+        raise BadInputError(
+            f"{world_size} processes cannot share the {num_clips} clips of a step in batches of up to {per_batch}; "
+            "take another number of devices, or change clips.per_step, clips.frames_per_step or clips.per_batch"
+        )
 
 
 @lru_cache(maxsize=2)

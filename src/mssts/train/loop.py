@@ -26,7 +26,10 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
 
     Args:
         config: Everything.
-        should_stop: Asked after each step; True saves and stops.
+        should_stop: Asked before each step; True saves and stops.
+
+    Returns:
+        The state; `is_finished` tells a whole training from a stopped one.
 
     Raises:
         BadInputError: The data cannot be read, or the folder holds a checkpoint that may not be continued.
@@ -45,9 +48,13 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
     try:
         _walk(engine, dataset, journal, evaluator, should_stop)
         save(engine)
-        if evaluator is not None and engine.state.step == len(dataset):
-            journal.report(engine.state.step, evaluator(engine.state.best_model))
+        if engine.state.is_finished:
+            _evaluate(engine, journal, evaluator, should_stop)
         fabric.barrier()
+    except MsstsError:
+        # A file that cannot be read, say: it is mended and the run goes on, so what was learned is kept.
+        save(engine)
+        raise
     finally:
         journal.close()
     return engine.state
@@ -63,7 +70,15 @@ def _walk(
     """Take the steps that are left, until the last one or until somebody asks to stop."""
     state, config = engine.state, engine.config
     clock = saved_at = time.monotonic()
+    state.is_finished = state.step == len(dataset)
     for batches in load_in_background(dataset, state.step, config.workers):
+        if _is_evaluation_due(config, state.step):
+            # Here and not after its step, so that a run that was stopped in the middle of it does it when resumed.
+            _evaluate(engine, journal, evaluator, should_stop)
+            clock = time.monotonic()
+        if _anyone_stops(engine, should_stop()):
+            journal.say(f"{config.out}: stopped after step {state.step}; go on with --resume auto")
+            return
         rate = learning_rate(config.optim, state.step, len(dataset), config.epochs)
         set_learning_rate(state.optimizer, rate)
         thaw_backbone(state.optimizer, trains=state.step >= config.optim.backbone_start * len(dataset))
@@ -72,18 +87,26 @@ def _walk(
         state.elapsed_s, clock = state.elapsed_s + now - clock, now
         journal.record(state.step, report, rate, state.num_skipped)
         if state.skips_in_a_row >= config.max_skips:
-            save(engine)
             times = f"{config.max_skips} steps in a row had a non-finite {report.trouble}"
             raise MsstsError(f"{config.out}: training diverged: {times}")
-        if _anyone_stops(engine, should_stop()):
-            journal.say(f"{config.out}: stopped after step {state.step}; go on with --resume auto")
-            break
         if now - saved_at > 60 * config.save_minutes:
             save(engine)
             saved_at = now
-        if evaluator is not None and state.step % config.evaluation.every == 0 and state.step < len(dataset):
-            journal.report(state.step, evaluator(state.best_model))
-            clock = time.monotonic()
+    state.is_finished = state.step == len(dataset)
+
+
+def _is_evaluation_due(config: TrainConfig, step: int) -> bool:
+    """Whether to evaluate after so many steps; before the first one only if the run starts from a trained model."""
+    return step % config.evaluation.every == 0 and (step > 0 or config.init is not None)
+
+
+def _evaluate(engine: Engine, journal: Journal, evaluator: Evaluator | None, should_stop: Callable[[], bool]) -> None:
+    """Evaluate and tell; nothing is told if somebody asks to stop meanwhile."""
+    if evaluator is None:
+        return
+    evaluation = evaluator(engine.state.best_model, should_stop)
+    if evaluation is not None:
+        journal.report(engine.state.step, evaluation, evaluator.truth.path)
 
 
 def save(engine: Engine) -> None:

@@ -1,9 +1,10 @@
 """Optimizers and learning-rate schedule."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mssts.loss.adversarial import AdversarialConfig
 from mssts.train.config import OptimConfig
@@ -11,6 +12,8 @@ from mssts.train.config import OptimConfig
 # Parameters that decide where attention looks; large steps would throw the sampling points out of the frame.
 SLOW_NAMES = ("sampling_offsets", "first_reference")
 MILESTONE_FACTOR = 0.1
+# Shares of the training: epochs 4 and 10 of the recipe's 12.
+RECIPE_MILESTONES = (4 / 12, 10 / 12)
 BACKBONE = "backbone"
 
 
@@ -43,6 +46,26 @@ def thaw_backbone(optimizer: torch.optim.Optimizer, trains: bool) -> None:
                 parameter.requires_grad_(trains)
 
 
+def average_update(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """How a moving average takes in new weights, in the form that `AveragedModel` wants.
+
+    The decay grows with the number of updates, (1 + n) / (10 + n) up to `decay`: a training of a few hundred steps is
+    not left with an average that is mostly the weights it started from.
+    """
+
+    @torch.no_grad()
+    def _update(averages: Sequence[Tensor], news: Sequence[Tensor], num_updates: Tensor | int) -> None:
+        count = float(num_updates)
+        share = 1 - min(decay, (1 + count) / (10 + count))
+        for average, new in zip(averages, news, strict=True):
+            if average.is_floating_point():
+                average.lerp_(new, share)
+            else:
+                average.copy_(new)
+
+    return _update
+
+
 def make_discriminator_optimizer(
     discriminator: nn.Module, config: AdversarialConfig, epsilon: float
 ) -> torch.optim.AdamW:
@@ -57,8 +80,8 @@ def learning_rate(config: OptimConfig, step: int, num_steps: int, epochs: float 
     if config.schedule == "cosine":
         cosine = (1 + math.cos(math.pi * progress)) / 2
         return config.learning_rate * warmup * (config.final_factor + (1 - config.final_factor) * cosine)
-    place = progress * (epochs or 1.0)
-    return config.learning_rate * warmup * MILESTONE_FACTOR ** sum(place >= mark for mark in config.milestones)
+    marks = RECIPE_MILESTONES if config.milestones is None else [mark / (epochs or 1.0) for mark in config.milestones]
+    return config.learning_rate * warmup * MILESTONE_FACTOR ** sum(progress >= mark for mark in marks)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:

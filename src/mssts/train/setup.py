@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from mssts.api import find_checkpoint
 from mssts.checkpoint import load_model
@@ -26,7 +26,7 @@ from mssts.loss.discriminator import Discriminator
 from mssts.model.vis import VisModel
 from mssts.train.config import SYNTHETIC, TrainConfig
 from mssts.train.imagenet import load_imagenet_lite0
-from mssts.train.optim import make_discriminator_optimizer, make_optimizer
+from mssts.train.optim import average_update, make_discriminator_optimizer, make_optimizer
 from mssts.train.state import FILE_NAME, TrainState, restore_state
 from mssts.train.step import Engine
 from mssts.train.synthetic_clips import SyntheticClips
@@ -42,6 +42,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
         torch.set_num_threads(config.threads)
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
     strategy: Any = "auto"
+    # A training on a cluster's login or interactive node is meant as it is.
+    warnings.filterwarnings("ignore", message="The `srun` command is available")
     if devices * config.num_nodes > 1:
         # Channels-last convolutions make such gradients; DDP copies them, which costs nothing beside the convolutions.
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
@@ -137,7 +139,7 @@ def _new_state(config: TrainConfig, shape: ModelConfig, fresh: bool, is_talkativ
             state.discriminator, config.adversarial, config.optim.epsilon
         )
     if config.ema is not None:
-        state.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
+        state.average = AveragedModel(model, multi_avg_fn=average_update(config.ema), use_buffers=True)
     return state
 
 

@@ -38,6 +38,7 @@ class TrainState:
         num_skipped: How many of them changed nothing because a loss was not finite.
         skips_in_a_row: How many of those were the last ones.
         elapsed_s: Seconds of training so far, those before a resumption included.
+        is_finished: Whether all steps of the training are done; in no file, since the file's step tells it.
     """
 
     model: VisModel
@@ -49,6 +50,7 @@ class TrainState:
     num_skipped: int = 0
     skips_in_a_row: int = 0
     elapsed_s: float = 0.0
+    is_finished: bool = False
 
     def parts(self) -> dict[str, Any]:
         """All that has a `state_dict`, by name."""
@@ -82,7 +84,7 @@ def save_state(state: TrainState, config: TrainConfig, path: Path) -> None:
         ResourceError: The file cannot be written; whatever stood at the path before still does.
     """
     content = {name: part.state_dict() for name, part in state.parts().items()}
-    content |= {"counters": state.counters(), "config": plain(config)}
+    content |= {"counters": state.counters(), "config": plain(config), "categories": _categories(state.model)}
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:
@@ -105,6 +107,7 @@ def restore_state(state: TrainState, config: TrainConfig, path: Path) -> None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         _refuse_other(plain(config), content["config"], path)
+        _refuse_other({"categories": _categories(state.model)}, {"categories": content["categories"]}, path)
         for name, part in state.parts().items():
             part.load_state_dict(content[name])
         for name, value in content["counters"].items():
@@ -120,10 +123,15 @@ def plain(config: TrainConfig) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in FREE_SETTINGS}
 
 
+def _categories(model: VisModel) -> dict[str, str]:
+    """What the class slots mean: on data with other categories a resumed run would give its classes other names."""
+    return {str(category.slot): f"{category.name} (id {category.id})" for category in model.config.categories}
+
+
 def _refuse_other(ours: dict[str, Any], saved: dict[str, Any], path: Path, section: str = "") -> None:
     """Name the first setting that differs."""
-    for name, value in ours.items():
-        other = saved.get(name)
+    for name in sorted(ours.keys() | saved.keys()):
+        value, other = ours.get(name), saved.get(name)
         if isinstance(value, dict) and isinstance(other, dict):
             _refuse_other(value, other, path, f"{section}{name}.")
         elif other != value:

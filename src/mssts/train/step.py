@@ -65,7 +65,7 @@ def _step(engine: Engine, batches: list[Batch]) -> StepReport:
     state.step += 1
     batches = [to_device(batch, fabric.device) for batch in batches]
     count = count_instances([clip for batch in batches for clip in batch.targets], fabric.device)
-    num_clips = sum(len(batch.targets) for batch in batches)
+    num_clips = _mean_num_clips(fabric, sum(len(batch.targets) for batch in batches))
     sums: dict[str, Tensor] = {}
     for index, batch in enumerate(batches):
         # Seeded by the step's number: a resumed run then draws the same dropout without any saved state.
@@ -73,21 +73,21 @@ def _step(engine: Engine, batches: list[Batch]) -> StepReport:
         is_last = index == len(batches) - 1
         with fabric.no_backward_sync(engine.model, enabled=not is_last):
             losses = _losses(engine, batch, count, len(batch.targets) / num_clips)
-            if trouble := _non_finite(fabric, losses.terms):
-                _zero_gradients(engine)
-                return StepReport({}, trouble)
             fabric.backward(losses.total)
         if losses.adversary is not None:
             with fabric.no_backward_sync(engine.discriminator, enabled=not is_last):
                 fabric.backward(losses.adversary)
         for name, value in losses.terms.items():
             sums[name] = sums.get(name, 0) + value.detach()
-    trouble = _update(engine)
+    # Asked once a step: every answer is one that all ranks, and the device, wait for.
+    trouble = _non_finite(fabric, sums) or _update(engine)
+    if trouble:
+        _zero_gradients(engine)
     return StepReport({} if trouble else _mean_over_ranks(fabric, sums), trouble)
 
 
 def _losses(engine: Engine, batch: Batch, count: Tensor, share: float) -> _BatchLosses:
-    """All losses of one batch, which holds `share` of the clips that this rank sees in the step."""
+    """All losses of one batch, which holds `share` of the clips that a rank sees in the step on average."""
     prediction = engine.model(*batch.clip)
     output = Criterion(engine.config.criterion)(prediction, batch.targets, batch.image_sizes, count)
     terms = {name: values[-1] for name, values in output.losses._asdict().items()} | {"total": output.total}
@@ -132,6 +132,15 @@ def _zero_gradients(engine: Engine) -> None:
     engine.optimizer.zero_grad(set_to_none=True)
     if engine.discriminator_optimizer is not None:
         engine.discriminator_optimizer.zero_grad(set_to_none=True)
+
+
+def _mean_num_clips(fabric: Fabric, num_clips: int) -> float:
+    """Clips that a rank sees in this step, on average: gradients are averaged over ranks, whose shares may differ."""
+    if fabric.world_size == 1:
+        return float(num_clips)
+    mean = fabric.all_reduce(torch.tensor(float(num_clips), device=fabric.device), reduce_op="mean")
+    assert isinstance(mean, Tensor)
+    return float(mean)
 
 
 def _non_finite(fabric: Fabric, terms: dict[str, Tensor]) -> str:

@@ -6,6 +6,7 @@ A reader of the loop may skip this file.
 import torch
 from torch import Tensor
 
+from mssts.data.category_maps import slots_of
 from mssts.model.vis import VisModel
 
 
@@ -28,14 +29,22 @@ def copy_weights(source: VisModel, target: VisModel) -> str:
             _copy_rows(theirs[name], ours[name], shared)
     started = sorted({name.split(".")[0] for name in ours.keys() - copied - by_class})
     news = f"; newly started tensors in: {', '.join(started)}" if started else ""
-    return f"init: {len(copied)} of {len(ours)} tensors and {len(shared)} categories copied{news}"
+    count = len(target.config.categories)
+    classes = f"class heads: {len(shared)} of {count} categories are known to it, the others start anew"
+    return f"init: {len(copied)} of {len(ours) - len(by_class)} tensors copied{news}; {classes}"
 
 
 def _shared_slots(source: VisModel, target: VisModel) -> list[tuple[int, int]]:
-    """Their class slot and ours of every category name that both models have."""
-    theirs = {category.name: category.slot for category in source.config.categories}
-    categories = target.config.categories
-    return [(theirs[category.name], category.slot) for category in categories if category.name in theirs]
+    """Their class slot and ours of every category that both models have, by the maps that data sets are read with.
+
+    Where several of theirs are taken for one of ours (bicycles as motorbikes), one of the same name goes first.
+    """
+    theirs = source.config.categories
+    ours = {category.slot: category.name for category in target.config.categories}
+    counterparts = slots_of([(category.id, category.name) for category in theirs], target.config.categories)
+    pairs = [(category, counterparts[category.id]) for category in theirs if category.id in counterparts]
+    pairs.sort(key=lambda pair: pair[0].name == ours[pair[1]])
+    return sorted((category.slot, slot) for slot, category in {slot: category for category, slot in pairs}.items())
 
 
 def _copy_rows(theirs: Tensor, ours: Tensor, shared: list[tuple[int, int]]) -> None:

@@ -1,0 +1,42 @@
+"""The set that a training is evaluated on: whole or not there, and the one that was asked for."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from training import SMALL
+
+from mssts.train import evaluation
+from mssts.train.evaluation import validation_set
+
+ASKED = replace(SMALL.evaluation, data="synthetic", num_videos=2)
+
+
+def test_another_number_of_videos_is_another_set(tmp_path: Path) -> None:
+    config = replace(SMALL, out=tmp_path, evaluation=ASKED)
+    assert len(validation_set(config).videos) == 2
+    assert len(validation_set(replace(config, evaluation=replace(ASKED, num_videos=3))).videos) == 3
+    wide = replace(config, synthetic=replace(config.synthetic, width=128))
+    assert {video.width for video in validation_set(wide).videos} == {128}
+
+
+def test_a_set_that_was_interrupted_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(out: Path, split: str, *_: object, **__: object) -> None:
+        (out / split).mkdir()
+        raise KeyboardInterrupt
+
+    config = replace(SMALL, out=tmp_path, evaluation=ASKED)
+    monkeypatch.setattr(evaluation, "write_synthetic_set", die)
+    with pytest.raises(KeyboardInterrupt):
+        validation_set(config)
+    monkeypatch.undo()
+    assert len(validation_set(config).videos) == 2
+
+
+def test_processes_that_share_a_run_folder_share_the_set(tmp_path: Path) -> None:
+    config = replace(SMALL, out=tmp_path, evaluation=ASKED)
+    with ThreadPoolExecutor(3) as pool:
+        sets = list(pool.map(validation_set, [config] * 3))
+    assert sets[0] == sets[1] == sets[2]
+    assert [path.name for path in tmp_path.iterdir()] == ["validation-2-64x96"]
