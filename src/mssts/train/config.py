@@ -151,7 +151,8 @@ class TrainConfig:
         adversarial: The adversarial game (paper: section 3.4).
         evaluation: During training.
         seed: Seeds the weights, the clips and dropout.
-        ema: Decay of an average of the weights, which is then what is evaluated and saved; None for none.
+        ema: Decay of an average of the weights, which is then what is evaluated and saved; None for none. It grows to
+            this number over the first updates (`average_update`).
         checkpointing: Recompute encoder layers in the backward pass: less memory, more time.
         devices: Processes on this machine, one a device.
         num_nodes: Machines.
