@@ -20,7 +20,7 @@ from mssts.predict.video import open_source
 from mssts.types import FrameResult
 
 Mode = Literal["near-online", "offline"]
-DEFAULT_CONFIDENCE = 0.3
+DEFAULT_CONFIDENCE = 0.4
 BUNDLED = ("tiny",)
 
 
@@ -111,6 +111,7 @@ class Segmenter:
         window: int | None = None,
         overlap: int | None = None,
         short_side: int | None = None,
+        keep_brief: bool = False,
     ) -> PredictSettings:
         """Fill in what the user leaves open: the model's own clip length and input size, two frames of overlap.
 
@@ -125,7 +126,7 @@ class Segmenter:
                 f"need confidence {confidence} in 0..1, overlap {overlap} from 0 and below window {window}, "
                 f"short_side {short_side} from 1"
             )
-        return PredictSettings(confidence, window, overlap, short_side)
+        return PredictSettings(confidence, window, overlap, short_side, keep_brief=keep_brief)
 
     @overload
     def predict(
@@ -147,10 +148,11 @@ class Segmenter:
 
         Args:
             source: A video file, a folder of frames, a glob pattern, or a webcam's index.
-            stream: Yield a `FrameResult` per frame as soon as its window is done, instead of one result at the end.
+            stream: Yield a `FrameResult` per frame instead of one result at the end; it comes when the window after its
+                own is done, or its own with `keep_brief` and from a webcam.
             mode: `near-online` works in linked windows, with memory that does not grow; `offline` is the official
                 protocol, which decodes the whole video at once.
-            options: Fields of `PredictSettings`: confidence, window, overlap, short_side.
+            options: Fields of `PredictSettings`: confidence, window, overlap, short_side, keep_brief.
 
         Returns:
             A `VideoResult`; if the source broke off, its `incomplete` says why. With `stream`, an iterator, which

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from small_segmenter import CATEGORIES, make_segmenter
 
-from mssts.predict.near_online import NearOnlinePredictor, TrackClasses
+from mssts.predict.near_online import NearOnlinePredictor, Step, TrackClasses
 from mssts.types import Frame, FrameResult
 
 
@@ -67,7 +67,7 @@ def test_a_track_has_one_class_and_one_score_in_a_window(segmenter):
 
 def test_windows_that_reach_back_do_not_change_what_is_out_already(segmenter):
     """The results of a frame are those of the first window that holds it, however the video goes on."""
-    settings = segmenter.settings(confidence=0.3)
+    settings = segmenter.settings(confidence=0.3, keep_brief=True)
     frames = synthetic_frames(14)
 
     def results(count: int) -> list[FrameResult]:
@@ -77,3 +77,26 @@ def test_windows_that_reach_back_do_not_change_what_is_out_already(segmenter):
     for short, long in zip(results(8), results(14)[:8], strict=True):
         np.testing.assert_array_equal(short.masks, long.masks)
         np.testing.assert_array_equal(short.track_ids, long.track_ids)
+
+
+def visible_tracks(steps: list[Step]) -> list[set[int]]:
+    """The ids of the tracks that are visible in each window's new frames."""
+    return [{int(track_id) for result in step.results for track_id in result.track_ids} for step in steps]
+
+
+@pytest.mark.parametrize("count", [3, 5, 7, 26])
+def test_what_one_window_saw_is_left_out(segmenter, count):
+    """Compared with all steps at once: a track is shown from a window on if that or an earlier one, and a later one up
+    to the next, saw it."""
+    frames = synthetic_frames(count)
+    everything = segmenter.settings(confidence=0.82, keep_brief=True)
+    all_steps = list(NearOnlinePredictor(segmenter.model, everything).steps(frames))
+    steps = list(NearOnlinePredictor(segmenter.model, segmenter.settings(confidence=0.82)).steps(frames))
+    seen = [set(step.class_scores) for step in all_steps]
+    expected = [
+        {track_id for track_id in visible if len(seen) == 1 or sum(track_id in ids for ids in seen[: index + 2]) > 1}
+        for index, visible in enumerate(visible_tracks(all_steps))
+    ]
+    assert visible_tracks(steps) == expected
+    assert [len(step.results) for step in steps] == [len(step.results) for step in all_steps]
+    print(sum(map(len, visible_tracks(all_steps))), sum(map(len, expected)))

@@ -15,6 +15,7 @@ from small_segmenter import CATEGORIES, make_segmenter
 
 from mssts.api import Segmenter
 from mssts.errors import BadInputError, ResourceError
+from mssts.predict import job as job_module
 from mssts.predict import run as run_module
 from mssts.predict.near_online import NearOnlinePredictor
 from mssts.predict.run import InterruptedRunError, RunOptions, predict_to_folder
@@ -165,7 +166,8 @@ def test_live_source_is_finished_on_ctrl_c(segmenter, settings, video, tmp_path,
         opened.is_live = True
         return opened
 
-    monkeypatch.setattr(run_module, "open_source", as_live)
+    for module in (run_module, job_module):
+        monkeypatch.setattr(module, "open_source", as_live)
     interrupt_at(monkeypatch, 3, KeyboardInterrupt())
     report = predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
     assert report.num_frames == 5 + 3

@@ -92,6 +92,7 @@ def evaluate_model(
         window=window,
         overlap=min(OVERLAP, window - 1),
         short_side=short_side or model.config.short_side,
+        keep_brief=True,  # video AP ranks by score; a threshold of any kind can only lose
     )
     find = _near_online if mode == "near-online" else _offline
     choice = _Choice(detections_per_video, sorted(classes.ids))

@@ -40,6 +40,18 @@ def compose_frame(
     return FrameResult(frame.index, frame.time_s, frame.image, masks, enclosing_boxes(masks), labels, scores, ids)
 
 
+def keep_tracks(result: FrameResult, track_ids: Int[np.ndarray, " M"]) -> FrameResult:
+    """The same frame with the instances of these tracks only."""
+    kept = np.isin(result.track_ids, track_ids)
+    return result._replace(
+        masks=result.masks[kept],
+        boxes=result.boxes[kept],
+        labels=result.labels[kept],
+        scores=result.scores[kept],
+        track_ids=result.track_ids[kept],
+    )
+
+
 def enclosing_boxes(masks: Bool[np.ndarray, "K H W"]) -> Float[np.ndarray, "K 4"]:
     """Boxes (x0, y0, x1, y1) in pixels, the last two exclusive, around masks that are not empty."""
     boxes = np.zeros((len(masks), 4), dtype=np.float32)

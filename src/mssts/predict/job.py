@@ -1,6 +1,7 @@
 """Predict a source into a track store, in either mode, from the start or from where an earlier run stopped."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +41,13 @@ def near_online_job(
         PartialInputError: The source broke off; the results of all frames before that were yielded and stored.
     """
     done = store.num_frames
-    predictor = _resumed(model, settings, store) if done else NearOnlinePredictor(model, settings)
     fault = Fault()
     with open_source(source, start_frame=max(0, done - settings.window)) as video:
+        # Who watches a camera wants to see what happens now.
+        settings = replace(settings, keep_brief=settings.keep_brief or video.is_live)
+        predictor = _resumed(model, settings, store) if done else NearOnlinePredictor(model, settings)
         for step in predictor.steps(fault.guard(iter(video)), first_new=done):
-            commit(store, step, predictor.linker.state())
+            commit(store, step)
             yield from step.results
     if fault.reason:
         raise fault.reason
@@ -79,13 +82,13 @@ def offline_job(
         scores[track_id][slot] = score
     with open_source(source) as video:
         for result in instances.results(fault.guard(iter(video))):
-            commit(store, Step([result], scores), {})
+            commit(store, Step([result], scores, {}))
             scores = {}
             yield result
     if fault.reason:
         raise fault.reason
 
 
-def commit(store: TrackStore, step: Step, linker_state: dict[str, np.ndarray]) -> None:
+def commit(store: TrackStore, step: Step) -> None:
     """Store a step in one transaction."""
-    store.append([to_stored(result) for result in step.results], step.class_scores, linker_state)
+    store.append([to_stored(result) for result in step.results], step.class_scores, step.linker_state)

@@ -1,6 +1,7 @@
 """Near-online inference: windows of T frames, linked to tracks; memory does not grow with the video.
 
-Paper: leaves long videos open. Each frame's masks come from the first window that holds it.
+Paper: leaves long videos open. Each frame's masks come from the first window that holds it. A track is reported once a
+second window has seen it, as trackers of single frames ask for several hits; so results come one window late.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from mssts.model.vis import VisModel
-from mssts.predict.compose import compose_frame
+from mssts.predict.compose import compose_frame, keep_tracks
 from mssts.predict.postprocess import confident_queries, distinct, masks_of
 from mssts.predict.preprocess import to_clip
 from mssts.predict.settings import PredictSettings
@@ -21,10 +22,11 @@ from mssts.types import Frame, FrameResult, WindowDetections
 
 
 class Step(NamedTuple):
-    """What one window adds: the results of its new frames, and its class scores per track."""
+    """What one window adds: the results of its new frames, its class scores per track, the linker's state after it."""
 
     results: list[FrameResult]
     class_scores: dict[int, Float[np.ndarray, " slots"]]
+    linker_state: dict[str, np.ndarray]
 
 
 class TrackClasses:
@@ -62,9 +64,28 @@ class NearOnlinePredictor:
         self.named_slots = named_slots(model)
 
     def steps(self, frames: Iterable[Frame], first_new: int = 0) -> Iterator[Step]:
-        """Yield the results of each window in order; see `cut_windows` for `first_new`."""
+        """Yield the results of each window in order; see `cut_windows` for `first_new`.
+
+        Unless `settings.keep_brief`, a step waits for the next window, and what neither that one nor an earlier one
+        saw is left out. Of a video that is no longer than one window, everything is kept.
+        """
+        waiting: Step | None = None
         for window in cut_windows(frames, self.settings.window, self.settings.overlap, first_new):
-            yield self._step(window)
+            step = self._step(window)
+            if self.settings.keep_brief:
+                yield step
+                continue
+            if waiting is not None:
+                yield self._without_brief(waiting)
+            waiting = step
+        if waiting is not None:
+            is_only_window = waiting.results[0].index == 0
+            yield waiting if is_only_window else self._without_brief(waiting)
+
+    def _without_brief(self, step: Step) -> Step:
+        """The step without the instances of tracks that only one window has seen so far."""
+        confirmed = self.linker.confirmed()
+        return step._replace(results=[keep_tracks(result, confirmed) for result in step.results])
 
     def _step(self, window: Window) -> Step:
         """Detect, link, and compose the new frames."""
@@ -77,7 +98,8 @@ class NearOnlinePredictor:
             compose_frame(window.frames[index], detections.mask_logits[:, index], input_size, track_ids, named)
             for index in range(len(window.frames) - window.num_new, len(window.frames))
         ]
-        return Step(results, dict(zip(map(int, track_ids), detections.class_scores, strict=True)))
+        class_scores = dict(zip(map(int, track_ids), detections.class_scores, strict=True))
+        return Step(results, class_scores, self.linker.state())
 
     @torch.inference_mode()
     def detect(self, frames: list[Frame]) -> tuple[WindowDetections, tuple[int, int]]:

@@ -67,7 +67,10 @@ class LinkerConfig:
 
 
 class _Tracks(NamedTuple):
-    """What is known of M tracks, ordered by id: centre and frame of the last sight, velocity per frame."""
+    """What is known of M tracks, ordered by id: centre and frame of the last sight, velocity per frame.
+
+    Windows are counted: those that saw the track, and those since then.
+    """
 
     ids: Int[np.ndarray, " M"]
     embeddings: Float[np.ndarray, "M C"]
@@ -75,6 +78,7 @@ class _Tracks(NamedTuple):
     centres: Float[np.ndarray, "M 2"]
     velocities: Float[np.ndarray, "M 2"]
     last_frames: Int[np.ndarray, " M"]
+    seen_windows: Int[np.ndarray, " M"]
     lost_windows: Int[np.ndarray, " M"]
 
     def take(self, rows: Int[np.ndarray, " R"] | Bool[np.ndarray, " M"]) -> "_Tracks":
@@ -140,6 +144,10 @@ class Linker:
         self._window = _Window(detections.first_frame, tracks.ids, seen.masks)
         return ids
 
+    def confirmed(self) -> Int[np.ndarray, " M"]:
+        """The ids of those live tracks that at least two windows have seen."""
+        return np.zeros(0, dtype=np.int64) if self._tracks is None else self._tracks.ids[self._tracks.seen_windows > 1]
+
     def state(self) -> dict[str, np.ndarray]:
         """All that the linker remembers, as plain arrays, so that an interrupted run goes on as if nothing was."""
         arrays = {"next_id": np.array(self._next_id)}
@@ -186,6 +194,7 @@ def _observe(detections: WindowDetections, chosen: Int[np.ndarray, " R"]) -> _Si
         centres=centres[rows, last],
         velocities=_velocities(centres, visible),
         last_frames=detections.first_frame + last,
+        seen_windows=np.ones(len(chosen), dtype=np.int64),
         lost_windows=np.zeros(len(chosen), dtype=np.int64),
     )
     return _Sightings(detections.first_frame, tracks, masks, detections.first_frame + first, centres[rows, first])
@@ -286,6 +295,7 @@ def _update(known: _Tracks, seen: _Tracks, rows: Int[np.ndarray, " K"], memory: 
     moved = present._replace(
         embeddings=_unit(memory * past.embeddings + (1 - memory) * present.embeddings),
         class_scores=memory * past.class_scores + (1 - memory) * present.class_scores,
+        seen_windows=past.seen_windows + 1,
         velocities=np.where(np.isnan(present.velocities), past.velocities, present.velocities),
     )
     fresh = seen.take(~matched)

@@ -27,7 +27,11 @@ def run_predict(options: argparse.Namespace) -> int:
         return USAGE_ERROR
     confidence = options.conf if options.conf is not None else DEFAULT_CONFIDENCE
     settings = segmenter.settings(
-        confidence=confidence, window=options.window, overlap=options.overlap, short_side=options.short_side
+        confidence=confidence,
+        window=options.window,
+        overlap=options.overlap,
+        short_side=options.short_side,
+        keep_brief=options.keep_brief,
     )
     run = RunOptions(
         source=options.source,
