@@ -117,14 +117,14 @@ def _add_predict(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb.add_argument("source", metavar="SOURCE", help="video file, folder of frames, glob pattern, or webcam index")
     verb.add_argument("--model", default="tiny", help="bundled name, file, folder or hub id (default: %(default)s)")
     verb.add_argument("--out", type=Path, help="run folder (default: runs/ and the source's name)")
-    verb.add_argument("--conf", type=share, default=None, help="least score of an instance, 0..1 (default: 0.4)")
+    verb.add_argument("--conf", type=share, default=None, help="score from which a track begins, 0..1 (default: 0.4)")
     verb.add_argument("--save", type=_outputs, default=["video", "json"], help="comma list of video, json, masks")
     verb.add_argument(
         "--mode", choices=("near-online", "offline"), default="near-online", help="(default: %(default)s)"
     )
     verb.add_argument("--window", type=positive, help="frames per window (default: the model's)")
     verb.add_argument("--overlap", type=natural, help="frames that windows share (default: 2)")
-    verb.add_argument("--keep-brief", action="store_true", help="also report tracks that only one window saw")
+    verb.add_argument("--keep-brief", action="store_true", help="also report tracks that only one window is sure of")
     verb.add_argument("--short-side", type=positive, help="resize the shorter side to this (default: the model's)")
     verb.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: %(default)s)")
     verb.add_argument("--overwrite", action="store_true", help="replace the outputs of an earlier run")

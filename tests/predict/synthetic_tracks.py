@@ -1,6 +1,6 @@
 """Synthetic videos of moving, occluding objects, and the window detections that a model would make of them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -163,3 +163,18 @@ def _box(mask: np.ndarray) -> tuple[float, float, float, float]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     return (left + right) / 2 / WIDTH, (top + bottom) / 2 / HEIGHT, (right - left) / WIDTH, (bottom - top) / HEIGHT
+
+
+def window(first_frame: int, boxes: Sequence[tuple[int, int] | None], length: int = 3, embedding: int = 0):
+    """Detections from one place per frame each: `boxes` are (x, y) corners of 8x8 masks, None is invisible."""
+    rows = len(boxes) // length
+    logits = np.full((rows, length, HEIGHT, WIDTH), -1.0, dtype=np.float32)
+    normalised = np.full((rows, length, 4), 0.5, dtype=np.float32)
+    for flat, corner in enumerate(boxes):
+        if corner is not None:
+            row, frame = divmod(flat, length)
+            x, y = corner
+            logits[row, frame, y : y + 8, x : x + 8] = 1
+            normalised[row, frame] = ((x + 4) / WIDTH, (y + 4) / HEIGHT, 8 / WIDTH, 8 / HEIGHT)
+    embeddings = np.tile(np.eye(4, dtype=np.float32)[embedding], (rows, 1))
+    return WindowDetections(first_frame, logits, normalised, np.full((rows, 2), 0.5, dtype=np.float32), embeddings)

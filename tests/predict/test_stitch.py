@@ -1,10 +1,10 @@
 import io
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from synthetic_tracks import HEIGHT, NOISY, WIDTH, Noise, Observation, Scene, SyntheticObject, window_starts
+from synthetic_tracks import HEIGHT, NOISY, WIDTH, Noise, Observation, Scene, SyntheticObject, window, window_starts
 
 from mssts.predict.stitch import Linker, LinkerConfig
 from mssts.types import WindowDetections
@@ -121,21 +121,6 @@ def windows_of(observations: list[Observation]) -> list[WindowDetections]:
 def link(windows: list[WindowDetections], config: LinkerConfig | None = None) -> list[np.ndarray]:
     linker = Linker(config)
     return [linker.step(window) for window in windows]
-
-
-def window(first_frame: int, boxes: Sequence[tuple[int, int] | None], length: int = 3, embedding: int = 0):
-    """Detections from one place per frame each: `boxes` are (x, y) corners of 8x8 masks, None is invisible."""
-    rows = len(boxes) // length
-    logits = np.full((rows, length, HEIGHT, WIDTH), -1.0, dtype=np.float32)
-    normalised = np.full((rows, length, 4), 0.5, dtype=np.float32)
-    for flat, corner in enumerate(boxes):
-        if corner is not None:
-            row, frame = divmod(flat, length)
-            x, y = corner
-            logits[row, frame, y : y + 8, x : x + 8] = 1
-            normalised[row, frame] = ((x + 4) / WIDTH, (y + 4) / HEIGHT, 8 / WIDTH, 8 / HEIGHT)
-    embeddings = np.tile(np.eye(4, dtype=np.float32)[embedding], (rows, 1))
-    return WindowDetections(first_frame, logits, normalised, np.full((rows, 2), 0.5, dtype=np.float32), embeddings)
 
 
 def test_identity_measure_is_strict():

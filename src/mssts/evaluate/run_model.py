@@ -92,7 +92,9 @@ def evaluate_model(
         window=window,
         overlap=min(OVERLAP, window - 1),
         short_side=short_side or model.config.short_side,
-        keep_brief=True,  # video AP ranks by score; a threshold of any kind can only lose
+        # Video AP ranks by score: there is no doubt below the threshold, and what is brief ranks low enough.
+        doubt=1.0,
+        keep_brief=True,
     )
     find = _near_online if mode == "near-online" else _offline
     choice = _Choice(detections_per_video, sorted(classes.ids))

@@ -1,7 +1,7 @@
 """Near-online inference: windows of T frames, linked to tracks; memory does not grow with the video.
 
 Paper: leaves long videos open. Each frame's masks come from the first window that holds it. A track is reported once a
-second window has seen it, as trackers of single frames ask for several hits; so results come one window late.
+second window is sure of it, as trackers of single frames ask for several hits; so results come one window late.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from mssts.model.vis import VisModel
 from mssts.predict.compose import compose_frame, keep_tracks
@@ -62,12 +62,13 @@ class NearOnlinePredictor:
         self.linker = linker or Linker()
         self.classes = classes or TrackClasses()
         self.named_slots = named_slots(model)
+        self._least_score = settings.confidence * settings.doubt
 
     def steps(self, frames: Iterable[Frame], first_new: int = 0) -> Iterator[Step]:
         """Yield the results of each window in order; see `cut_windows` for `first_new`.
 
-        Unless `settings.keep_brief`, a step waits for the next window, and what neither that one nor an earlier one
-        saw is left out. Of a video that is no longer than one window, everything is kept.
+        Unless `settings.keep_brief`, a step waits for the next window, and what fewer than two windows are sure of by
+        then is left out. Of a video that is no longer than one window, everything is kept.
         """
         waiting: Step | None = None
         for window in cut_windows(frames, self.settings.window, self.settings.overlap, first_new):
@@ -83,14 +84,16 @@ class NearOnlinePredictor:
             yield waiting if is_only_window else self._without_brief(waiting)
 
     def _without_brief(self, step: Step) -> Step:
-        """The step without the instances of tracks that only one window has seen so far."""
+        """The step without the instances of tracks that only one window was sure of so far."""
         confirmed = self.linker.confirmed()
         return step._replace(results=[keep_tracks(result, confirmed) for result in step.results])
 
     def _step(self, window: Window) -> Step:
         """Detect, link, and compose the new frames."""
         detections, input_size = self.detect(window.frames)
-        track_ids = self.linker.step(detections)
+        sure = detections.class_scores.max(axis=1) >= self.settings.confidence
+        track_ids = self.linker.step(detections, sure)
+        detections, track_ids = _take(detections, track_ids > 0), track_ids[track_ids > 0]
         for track_id, scores in zip(track_ids, detections.class_scores, strict=True):
             self.classes.add(int(track_id), scores)
         named = [self.classes.best(int(track_id)) for track_id in track_ids]
@@ -109,7 +112,7 @@ class NearOnlinePredictor:
         input_size = (clip.shape[-2], clip.shape[-1])
         prediction = self.model(clip)
         class_scores = prediction.class_logits[-1][0].sigmoid() * self.named_slots
-        queries = confident_queries(class_scores, self.settings.confidence, self.settings.max_instances)
+        queries = confident_queries(class_scores, self._least_score, self.settings.max_instances)
         mask_logits = masks_of(prediction, queries, input_size)
         kept = distinct(mask_logits, self.settings.max_duplicate_iou)
         queries = queries[kept]
@@ -120,6 +123,12 @@ class NearOnlinePredictor:
             class_scores=class_scores[queries].float().cpu().numpy(),
             embeddings=prediction.embeddings[-1][0][queries].float().cpu().numpy(),
         ), input_size
+
+
+def _take(detections: WindowDetections, kept: Bool[np.ndarray, " K"]) -> WindowDetections:
+    """Some of the detections."""
+    first_frame, *columns = detections
+    return WindowDetections(first_frame, *(column[kept] for column in columns))
 
 
 def named_slots(model: VisModel) -> torch.Tensor:

@@ -8,14 +8,15 @@ class PredictSettings:
     """What a user may choose about inference.
 
     Attributes:
-        confidence: An instance counts in a window from this class score on.
+        confidence: A track begins from this class score on.
         window: Frames per window (T).
         overlap: Frames shared by neighbouring windows, from which tracks are linked.
         short_side: The model sees frames resized to this many pixels on the shorter side.
         max_instances: At most this many instances per window.
         max_duplicate_iou: Of two instances with more overlap than this, the better one stays.
-        keep_brief: Near-online, also report what only one window saw; most of that is no object (docs/log.md). A live
-            source is always reported so, because the answer would wait for the next window.
+        doubt: Near-online, a track goes on from this share of `confidence` on.
+        keep_brief: Near-online, also report tracks that fewer than two windows are sure of (score from `confidence`
+            on); most are no objects (docs/log.md). A live source is always reported so: nobody waits for a window.
     """
 
     confidence: float
@@ -24,4 +25,5 @@ class PredictSettings:
     short_side: int
     max_instances: int = 50
     max_duplicate_iou: float = 0.75
+    doubt: float = 0.5
     keep_brief: bool = False

@@ -69,7 +69,7 @@ class LinkerConfig:
 class _Tracks(NamedTuple):
     """What is known of M tracks, ordered by id: centre and frame of the last sight, velocity per frame.
 
-    Windows are counted: those that saw the track, and those since then.
+    Windows are counted: those that were sure of the track, and those since the last that saw it.
     """
 
     ids: Int[np.ndarray, " M"]
@@ -78,7 +78,7 @@ class _Tracks(NamedTuple):
     centres: Float[np.ndarray, "M 2"]
     velocities: Float[np.ndarray, "M 2"]
     last_frames: Int[np.ndarray, " M"]
-    seen_windows: Int[np.ndarray, " M"]
+    sure_windows: Int[np.ndarray, " M"]
     lost_windows: Int[np.ndarray, " M"]
 
     def take(self, rows: Int[np.ndarray, " R"] | Bool[np.ndarray, " M"]) -> "_Tracks":
@@ -118,35 +118,44 @@ class Linker:
         self._tracks: _Tracks | None = None
         self._window: _Window | None = None
 
-    def step(self, detections: WindowDetections) -> Int[np.ndarray, " K"]:
+    def step(self, detections: WindowDetections, sure: Bool[np.ndarray, " K"] | None = None) -> Int[np.ndarray, " K"]:
         """The track id of each detection; ids start at 1 and are never used for a second object.
 
-        A detection without any visible pixel gets an id of its own and is forgotten: nothing tells where it is.
+        The sure detections choose first. The others can only go on with a track that is still free, which bridges
+        moments of doubt (Zhang et al., ByteTrack, ECCV 2022, section 3); those that go on with none get 0.
+        A sure detection without any visible pixel gets an id of its own and is forgotten: nothing tells where it is.
+
+        Args:
+            detections: What the window shows.
+            sure: Which of them may begin a track; None means all.
 
         Raises:
             ValueError: The window begins before the last one did.
         """
         if self._window is not None and detections.first_frame < self._window.first_frame:
             raise ValueError(f"window {detections.first_frame} comes after window {self._window.first_frame}")
+        sure = np.ones(len(detections.mask_logits), dtype=bool) if sure is None else sure
         visible = np.flatnonzero(_visible(detections.mask_logits > 0).any(axis=1))
         seen = _observe(detections, visible)
         known = seen.tracks.take(np.arange(0)) if self._tracks is None else self._tracks
-        rows = _assign(_score(seen, known, self._window, self.config), self.config.min_score)
+        scores = _score(seen, known, self._window, self.config)
+        rows = _assign_in_turn(scores, sure[visible], self.config.min_score)
+        used = sure[visible] | (rows >= 0)
 
-        ids = np.zeros(len(detections.mask_logits), dtype=np.int64)
+        ids = np.zeros(len(sure), dtype=np.int64)
         ids[visible] = np.append(known.ids, 0)[rows]
-        num_new = int((ids == 0).sum())
-        ids[ids == 0] = self._next_id + np.arange(num_new)
-        self._next_id += num_new
+        fresh = sure & (ids == 0)
+        ids[fresh] = self._next_id + np.arange(fresh.sum())
+        self._next_id += int(fresh.sum())
 
-        tracks = seen.tracks._replace(ids=ids[visible])
-        self._tracks = _prune(_update(known, tracks, rows, self.config.memory), self.config)
-        self._window = _Window(detections.first_frame, tracks.ids, seen.masks)
+        tracks = seen.tracks._replace(ids=ids[visible], sure_windows=sure[visible].astype(np.int64)).take(used)
+        self._tracks = _prune(_update(known, tracks, rows[used], self.config.memory), self.config)
+        self._window = _Window(detections.first_frame, tracks.ids, seen.masks[used])
         return ids
 
     def confirmed(self) -> Int[np.ndarray, " M"]:
-        """The ids of those live tracks that at least two windows have seen."""
-        return np.zeros(0, dtype=np.int64) if self._tracks is None else self._tracks.ids[self._tracks.seen_windows > 1]
+        """The ids of those live tracks of which at least two windows were sure."""
+        return np.zeros(0, dtype=np.int64) if self._tracks is None else self._tracks.ids[self._tracks.sure_windows > 1]
 
     def state(self) -> dict[str, np.ndarray]:
         """All that the linker remembers, as plain arrays, so that an interrupted run goes on as if nothing was."""
@@ -194,7 +203,7 @@ def _observe(detections: WindowDetections, chosen: Int[np.ndarray, " R"]) -> _Si
         centres=centres[rows, last],
         velocities=_velocities(centres, visible),
         last_frames=detections.first_frame + last,
-        seen_windows=np.ones(len(chosen), dtype=np.int64),
+        sure_windows=np.zeros(len(chosen), dtype=np.int64),
         lost_windows=np.zeros(len(chosen), dtype=np.int64),
     )
     return _Sightings(detections.first_frame, tracks, masks, detections.first_frame + first, centres[rows, first])
@@ -279,6 +288,18 @@ def _distances(seen: _Sightings, known: _Tracks, config: LinkerConfig) -> Float[
     return distance / (config.position_sigma + drift * np.abs(gap))
 
 
+def _assign_in_turn(
+    scores: Float[np.ndarray, "K M"], sure: Bool[np.ndarray, " K"], min_score: float
+) -> Int[np.ndarray, " K"]:
+    """The track row for each detection, -1 where there is none; the sure ones choose before the others."""
+    rows = np.full(len(scores), -1)
+    rows[sure] = _assign(scores[sure], min_score)
+    left = scores[~sure]
+    left[:, rows[rows >= 0]] = -np.inf
+    rows[~sure] = _assign(left, min_score)
+    return rows
+
+
 def _assign(scores: Float[np.ndarray, "K M"], min_score: float) -> Int[np.ndarray, " K"]:
     """The track row for each detection that gives the best total, -1 where a new track is worth more."""
     num_detections, num_tracks = scores.shape
@@ -295,7 +316,7 @@ def _update(known: _Tracks, seen: _Tracks, rows: Int[np.ndarray, " K"], memory: 
     moved = present._replace(
         embeddings=_unit(memory * past.embeddings + (1 - memory) * present.embeddings),
         class_scores=memory * past.class_scores + (1 - memory) * present.class_scores,
-        seen_windows=past.seen_windows + 1,
+        sure_windows=past.sure_windows + present.sure_windows,
         velocities=np.where(np.isnan(present.velocities), past.velocities, present.velocities),
     )
     fresh = seen.take(~matched)
