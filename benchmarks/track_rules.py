@@ -4,8 +4,8 @@
     python benchmarks/track_rules.py data/s500
 
 Each window goes through the model once; every rule then links the same detections. A track is right if its tube has an
-IoU of at least 0.5 with an object's, whatever the class; the agreement is the summed IoU of the best assignment over the
-larger number of tracks. Masks are compared at stride 4.
+IoU of at least 0.5 with an object's, whatever the class; the agreement is the summed IoU of the best assignment over
+the larger number of tracks. Masks are compared at stride 4.
 """
 
 import argparse
