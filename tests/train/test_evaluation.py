@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from training import SMALL
 
+from mssts.data.synthetic_set import write_synthetic_set
 from mssts.train import evaluation
 from mssts.train.evaluation import validation_set
 
@@ -40,3 +41,10 @@ def test_processes_that_share_a_run_folder_share_the_set(tmp_path: Path) -> None
         sets = list(pool.map(validation_set, [config] * 3))
     assert sets[0] == sets[1] == sets[2]
     assert [path.name for path in tmp_path.iterdir()] == ["validation-2-64x96"]
+
+
+def test_the_set_trained_on_can_be_the_one_to_evaluate_on(tmp_path: Path) -> None:
+    write_synthetic_set(tmp_path / "mine", "train", 2, 3, 64, 96, progress=False)
+    same = replace(SMALL.evaluation, data="same", split="train")
+    truth = validation_set(replace(SMALL, data=(str(tmp_path / "mine"),), evaluation=same))
+    assert truth.path == tmp_path / "mine" / "train" / "instances.json"

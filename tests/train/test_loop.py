@@ -149,7 +149,7 @@ def test_curves_and_pictures_reach_tensorboard(tmp_path: Path) -> None:
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     tags = events.Tags()
     assert {"loss/total", "loss/dice", "training/learning_rate", "evaluation/AP"} <= set(tags["scalars"])
-    assert [event.step for event in events.Scalars("loss/total")] == [2, 4]
+    assert [event.step for event in events.Scalars("loss/total")] == [1, 2, 4]
     assert [event.step for event in events.Scalars("evaluation/AP")] == [3, 4]
     assert tags["images"] == ["evaluation/prediction"]
 

@@ -17,6 +17,7 @@ from mssts.loss.adversarial import AdversarialConfig
 from mssts.loss.criterion import CriterionConfig
 
 SYNTHETIC = "synthetic"
+SAME = "same"
 # Sections and fields that count something, and those that are shares.
 AT_LEAST_1 = (
     "steps", "devices", "num_nodes", "threads", "log_every", "max_skips", "clips.per_step", "clips.per_batch",
@@ -113,7 +114,8 @@ class EvaluationConfig:
     """Evaluation during training.
 
     Attributes:
-        data: A set's folder, or "synthetic" for a small one made beside the checkpoints. None: no evaluation.
+        data: A set's folder; or "same" for the first set trained on; or "synthetic" for a small one made beside the
+            checkpoints. None: no evaluation.
         split: Of the set.
         every: Steps between two evaluations; the last step is always followed by one.
         num_videos: How many of the set's first videos.

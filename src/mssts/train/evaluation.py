@@ -19,7 +19,7 @@ from mssts.evaluate.video_ap import evaluate_video_ap
 from mssts.model.vis import VisModel
 from mssts.predict.near_online import NearOnlinePredictor
 from mssts.predict.settings import PredictSettings
-from mssts.train.config import SYNTHETIC, TrainConfig
+from mssts.train.config import SAME, SYNTHETIC, TrainConfig
 from mssts.visualize.overlay import draw_overlay
 
 # The synthetic set that is made for evaluation during training; its seed is not the one that results are told of.
@@ -74,7 +74,8 @@ def validation_set(config: TrainConfig) -> VideoSet:
     """
     wanted = config.evaluation
     assert wanted.data is not None
-    folder = _synthetic_set(config) if wanted.data == SYNTHETIC else Path(wanted.data)
+    data = config.data[0] if wanted.data == SAME else wanted.data
+    folder = _synthetic_set(config) if data == SYNTHETIC else Path(data)
     truth = load_video_set(folder, wanted.split)
     if not truth.has_truth:
         raise BadInputError(f"{truth.path}: has no ground truth to evaluate with")

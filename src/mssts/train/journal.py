@@ -19,12 +19,13 @@ class Journal:
         out: The run folder; TensorBoard reads it.
         num_steps: Length of the training.
         first_step: Where this process starts; what an interrupted run logged beyond it is dropped.
-        log_every: Steps between two lines.
+        log_every: Steps between two lines; this process's first step has one too, which shows that all is well.
         is_active: Only one of several ranks tells.
     """
 
     def __init__(self, out: Path, num_steps: int, first_step: int, log_every: int, is_active: bool = True) -> None:
         self.num_steps, self.log_every, self.is_active = num_steps, log_every, is_active
+        self.first_step = first_step
         if not is_active:
             return
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=first_step + 1)
@@ -42,7 +43,8 @@ class Journal:
             self.say(f"step {step}: skipped, not finite: {report.trouble} ({num_skipped} so far)")
         else:
             self._history.append(report.losses)
-        if step % self.log_every == 0 and self._history:
+        is_first = step == self.first_step + 1
+        if (is_first or step % self.log_every == 0) and self._history:
             self._tell_means(step, rate, num_skipped)
             self._restart()
 

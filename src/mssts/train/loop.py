@@ -45,6 +45,7 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
     evaluates = fabric.is_global_zero and config.evaluation.data is not None
     evaluator = Evaluator(config) if evaluates else None
     journal = Journal(config.out, len(dataset), engine.state.step, config.log_every, fabric.is_global_zero)
+    journal.say(_plan(config, dataset, len(source), evaluator))
     try:
         _walk(engine, dataset, journal, evaluator, should_stop)
         save(engine)
@@ -58,6 +59,13 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
     finally:
         journal.close()
     return engine.state
+
+
+def _plan(config: TrainConfig, dataset: StepBatches, num_items: int, evaluator: Evaluator | None) -> str:
+    """One line, before the first step, of what is about to happen."""
+    told = f"evaluated every {config.evaluation.every} on {evaluator.truth.path}" if evaluator else "not evaluated"
+    data = ", ".join(dict.fromkeys(config.data))
+    return f"{config.out}: {len(dataset)} steps on {data} ({num_items} items an epoch), {told}"
 
 
 def _walk(
