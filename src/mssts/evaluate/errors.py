@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int64
 
 from mssts.data.video_set import Track, Video, VideoSet
 from mssts.errors import BadInputError
@@ -112,26 +113,43 @@ def _judge_video(
 ) -> Iterable[Judged]:
     """The detections of one video that count."""
     tracks = [truth.tracks[place] for place in places]
-    classes = np.array([track.category_id for track in tracks], dtype=np.int64)
-    is_crowd = np.array([track.is_crowd for track in tracks], dtype=bool)
     true_tubes = [_tube(track, video, f"{truth.path}: annotation {track.id}") for track in tracks]
+    is_crowd = np.array([track.is_crowd for track in tracks], dtype=bool)
+    best = _best_of_each_class(found)
+    tubes = [_tube(result, video, f"results: result {index}") for index, result in best]
+    ious = video_ious(tubes, true_tubes)
+    true_classes = np.array([track.category_id for track in tracks], dtype=np.int64)
+    is_own = np.array([result.category_id for _, result in best], dtype=np.int64)[:, None] == true_classes
+    taken = _taken_of_each_class(ious, is_own, is_crowd)
+    for row, (index, result) in enumerate(best):
+        kind, column = None, int(taken[row])
+        if column < 0:
+            kind, column = explain(tubes[row], true_tubes, ious[row], is_own[row], is_crowd)
+        elif is_crowd[column]:
+            continue
+        track, iou = (None, 0.0) if column is None else (places[column], float(ious[row, column]))
+        yield Judged(index, video.id, result.category_id, float(result.score), kind, track, iou)
+
+
+def _best_of_each_class(found: Sequence[tuple[int, Result]]) -> list[tuple[int, Result]]:
+    """The best 100 results of each class, class by class, best first; of equal scores the earlier."""
+    best = []
     for category_id in sorted({result.category_id for _, result in found}):
         of_class = [item for item in found if item[1].category_id == category_id]
-        best = sorted(of_class, key=lambda item: -item[1].score)[: MAX_DETECTIONS[-1]]
-        tubes = [_tube(result, video, f"results: result {index}") for index, result in best]
-        ious = video_ious(tubes, true_tubes)
-        is_own = classes == category_id
-        own = np.flatnonzero(is_own)
-        taken = taken_tracks(ious[:, own], is_crowd[own])
-        for row, (index, result) in enumerate(best):
-            if taken[row] >= 0:
-                kind, column = None, int(own[taken[row]])
-                if is_crowd[column]:
-                    continue
-            else:
-                kind, column = explain(tubes[row], true_tubes, ious[row], is_own, is_crowd)
-            track, iou = (None, 0.0) if column is None else (places[column], float(ious[row, column]))
-            yield Judged(index, video.id, category_id, float(result.score), kind, track, iou)
+        best += sorted(of_class, key=lambda item: -item[1].score)[: MAX_DETECTIONS[-1]]
+    return best
+
+
+def _taken_of_each_class(
+    ious: Float[np.ndarray, "D G"], is_own: Bool[np.ndarray, "D G"], is_crowd: Bool[np.ndarray, " G"]
+) -> Int64[np.ndarray, " D"]:
+    """Which track of its class each detection takes, -1 for none."""
+    taken = np.full(len(ious), -1)
+    for own in np.unique(is_own, axis=0):  # the tracks of one class each
+        columns = np.flatnonzero(own)
+        rows = np.flatnonzero((is_own == own).all(axis=1))
+        taken[rows] = np.append(columns, -1)[taken_tracks(ious[np.ix_(rows, columns)], is_crowd[columns])]
+    return taken
 
 
 def _tube(item: Result | Track, video: Video, where: str) -> Tube:
