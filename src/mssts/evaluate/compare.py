@@ -20,6 +20,8 @@ NUM_RESAMPLES = 1000
 PERCENTILES = (2.5, 97.5)
 # A bound on memory, not on precision: a row is one choice of videos.
 _ROWS_AT_ONCE = 512
+# A smaller change of AP is none.
+_ROUNDING = 1e-12
 
 
 class Difference(NamedTuple):
@@ -143,7 +145,7 @@ def _video_changes(video_ids: Sequence[int], first: MatchesByClass, second: Matc
     return tuple(
         VideoChange(video_ids[index], float(changes[index]), float(own[2 * index]), float(own[2 * index + 1]))
         for index in np.argsort(-np.abs(changes), kind="stable")
-        if changes[index]
+        if abs(changes[index]) > _ROUNDING
     )
 
 

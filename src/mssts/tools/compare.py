@@ -45,9 +45,10 @@ def _table(comparison: Comparison, names: dict[int, str]) -> str:
     """All numbers in percent, and the videos that changed most."""
     lines = [f"{'':<8}{'A':>8}{'B':>8}{'B - A':>8}   95 % interval"]
     lines += [_row(name, difference) for name, difference in comparison.numbers.items()]
-    lines.append("* the interval leaves out 0" if any(one.is_clear for one in comparison.numbers.values()) else "")
+    if any(one.is_clear for one in comparison.numbers.values()):
+        lines.append("* the interval leaves out 0")
     if not comparison.videos:
-        return "\n".join([*lines, "no video changed AP"])
+        return "\n".join([*lines, "", "no video changed AP"])
     shown = comparison.videos[:NUM_VIDEOS_SHOWN]
     width = max(len("video"), *(len(names[video.video_id]) for video in shown))
     lines += ["", f"{len(comparison.videos)} videos changed AP; most of all, with what each alone adds to B - A:"]
