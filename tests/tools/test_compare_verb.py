@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mssts.cli import main
 from mssts.data.synthetic_set import write_synthetic_set
 from mssts.data.video_set import VideoSet, load_video_set
 from mssts.errors import BadInputError
@@ -84,3 +85,9 @@ def test_what_cannot_be_compared_is_refused(truth: VideoSet, files: tuple[Path, 
         run(*files, "--gt", tmp_path / "valid.json")
     with pytest.raises(SystemExit):
         run(*files, "--gt", truth.path, "--resamples", 0)
+
+
+def test_the_command_line_knows_the_verb(truth: VideoSet, files: tuple[Path, Path], capsys) -> None:
+    assert main(["compare", *map(str, files), "--gt", str(truth.path), "--resamples", "5"]) == 0
+    assert main(["compare", *map(str, files), "--gt", "none.json"]) == 3
+    assert capsys.readouterr().err == "mssts: none.json: no such file\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mssts.cli import main
 from mssts.errors import BadInputError
 from mssts.tools.submission import run_submission
 from mssts.tools.submission_options import add_submission_options
@@ -86,3 +87,13 @@ def test_missing_files_are_named(annotations: Path, tmp_path: Path) -> None:
         run(tmp_path / "r.json", "--data", tmp_path / "gone", "--out", tmp_path / "s.zip")
     with pytest.raises(SystemExit):
         run(tmp_path / "r.json", "--data", annotations)
+
+
+def test_the_command_line_knows_the_verb(annotations: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "r.json").write_text(json.dumps([entry()]))
+    (tmp_path / "bad.json").write_text(json.dumps([entry(video_id=3)]))
+    words = ["--data", str(annotations), "--out", str(tmp_path / "s.zip")]
+    assert main(["submit", str(tmp_path / "bad.json"), *words]) == 3
+    assert capsys.readouterr().err == f"mssts: {tmp_path / 'bad.json'}: result 0: unknown video_id 3\n"
+    assert main(["submit", str(tmp_path / "r.json"), *words]) == 0
+    assert (tmp_path / "s.zip").is_file()
