@@ -144,10 +144,12 @@ def test_what_looks_like_a_switch_but_is_not_the_fault() -> None:
     """Followed for too few frames, or with masks too bad, or only ever one object: then the masks are at fault."""
     truth = case((CAT, steady(0)), (CAT, steady(50)))
     short = (*steady(0)[:3], bar(50), *[None] * 6)  # staying with the first would give 4 / 10
-    bad = steady(10)[:5] + steady(0)[:2] + steady(50)[:3]  # right in half of the frames, not in more
+    bad = steady(10)[:5] + steady(0)[:3] + steady(50)[:2]  # right in half of the frames, not in more
     one = steady(0)[:3] + steady(55, 5)[:1] + (None,) * 6  # touches the second, without following it
     for masks in (short, bad, one):
         assert kinds(find_errors(truth, [found(CAT, masks, 0.9)]))[0] == ErrorKind.BAD_MASK
+    crowd = case((CAT, steady(0)), (CAT, steady(50)), crowds=(1,))
+    assert kinds(find_errors(crowd, [found(CAT, steady(0)[:4] + steady(50)[:6], 0.9)]))[0] == ErrorKind.BAD_MASK
     just_enough = (*steady(0)[:3], *steady(50)[:2], *[None] * 5)  # 5 / 10
     assert kinds(find_errors(truth, [found(CAT, just_enough, 0.9)]))[0] == ErrorKind.IDENTITY_SWITCH
     right_in_more = steady(10)[:4] + steady(0)[:3] + steady(50)[:3]  # 10 frames of 20 + 10; 160 of 240 if it stayed
@@ -161,16 +163,28 @@ def test_the_higher_iou_tells_duplicate_from_wrong_class() -> None:
     assert kinds(find_errors(truth, [hit, found(CAT, steady(3), 0.8)]))[0] == ErrorKind.WRONG_CLASS
 
 
-def test_of_several_for_one_track_the_best_stays() -> None:
-    """The bad mask comes before the hit of the same track; mended, it is the hit and the other goes."""
+def test_a_track_that_is_hit_needs_no_mending() -> None:
+    """The bad mask comes before the hit of the same track; mended, it would be a duplicate, so it goes."""
     truth = case((CAT, steady(0)), (CAT, steady(50)))
     results = [found(CAT, steady(10), 0.9), found(CAT, steady(0), 0.8), found(CAT, steady(50), 0.7)]
     ap50 = 2 / 3  # at every recall, the best is two hits of three
     check(find_errors(truth, results), {ErrorKind.BAD_MASK: 1}, ap50, {ErrorKind.BAD_MASK: 1 - ap50})
-    # Below the hit, it goes.
-    results[0] = results[0]._replace(score=0.75)
-    ap50 = (51 + 50 * 2 / 3) / 101
-    check(find_errors(truth, results), {ErrorKind.BAD_MASK: 1}, ap50, {ErrorKind.BAD_MASK: 1 - ap50})
+
+
+def test_of_several_for_one_track_only_the_best_is_mended() -> None:
+    """A dog with a good mask, then cats with bad ones: the dog would be the hit; mending the cats removes them only."""
+    truth = case((CAT, steady(0)), (DOG, steady(100)))
+    bad = [found(CAT, steady(10), 0.7), found(CAT, steady(9), 0.6)]
+    results = [found(DOG, steady(0), 0.8), *bad, found(DOG, steady(100), 0.9)]
+    counts = {ErrorKind.WRONG_CLASS: 1, ErrorKind.BAD_MASK: 2, ErrorKind.MISSED: 1}
+    report = find_errors(truth, results)
+    check(report, counts, 0.5, {ErrorKind.WRONG_CLASS: 0.5})
+    assert report.by_video[7][-1].result == 0
+    # Below the cats, it is the better cat that is mended, and the dog only removed.
+    results[0] = results[0]._replace(score=0.5)
+    report = find_errors(truth, results)
+    check(report, counts, 0.5, {ErrorKind.BAD_MASK: 0.5})
+    assert report.by_video[7][-1].result == 1
 
 
 def test_crowds_are_no_errors_and_mend_to_nothing() -> None:

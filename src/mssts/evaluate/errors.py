@@ -162,10 +162,10 @@ def _tube(item: Result | Track, video: Video, where: str) -> Tube:
 def mended_ap50(truth: VideoSet, judged: Sequence[Judged], kinds: Collection[ErrorKind]) -> float:
     """AP50 when an oracle mends all errors of some kinds; that of the results themselves for none.
 
-    A detection of a kind in `CLAIMING` becomes a hit of its track: it gets the track's class and mask and keeps its
-    score. Of several for one track, hits included, the best stays and the others go, and so does what is mended to a
-    crowd. False alarms of other kinds go. A missed track that no false alarm claims need not be found any more; a class
-    that loses all its tracks so counts as 1, or as 0 while it still has false alarms.
+    A detection of a kind in `CLAIMING` becomes a hit of its track, if no other detection hits that: it gets the track's
+    class and mask and keeps its score. Of several for one track, of whatever kind, only the best does. The other false
+    alarms of these kinds go. A missed track that no false alarm claims need not be found any more; a class that loses
+    all its tracks so counts as 1, or as 0 while it still has false alarms.
 
     Args:
         truth: The set.
@@ -173,8 +173,10 @@ def mended_ap50(truth: VideoSet, judged: Sequence[Judged], kinds: Collection[Err
         kinds: What is mended.
     """
     to_find = _to_find(truth)
-    holders = _holders(judged, to_find, kinds)
-    excused = _unclaimed(judged, to_find) if ErrorKind.MISSED in kinds else set()
+    hits = _hits(judged)
+    claims = _claims(judged, to_find - hits.keys())
+    holders = hits | {place: index for place, index in claims.items() if judged[index].kind in kinds}
+    excused = to_find - hits.keys() - claims.keys() if ErrorKind.MISSED in kinds else set()
     detections: dict[int, list[tuple[float, bool]]] = defaultdict(list)
     for index, one in enumerate(judged):
         if one.track is not None and holders.get(one.track) == index:
@@ -192,20 +194,20 @@ def _to_find(truth: VideoSet) -> set[int]:
     return {place for place, track in enumerate(truth.tracks) if not track.is_crowd}
 
 
-def _holders(judged: Sequence[Judged], to_find: set[int], kinds: Collection[ErrorKind]) -> dict[int, int]:
-    """The detection that hits each track once some kinds are mended."""
-    holders = {one.track: index for index, one in enumerate(judged) if one.kind is None and one.track is not None}
+def _hits(judged: Sequence[Judged]) -> dict[int, int]:
+    """The detection that hits each track, for those that are hit."""
+    return {one.track: index for index, one in enumerate(judged) if one.kind is None and one.track is not None}
+
+
+def _claims(judged: Sequence[Judged], missed: set[int]) -> dict[int, int]:
+    """The best false alarm that would hit each missed track if mended, for those that have one."""
+    claims: dict[int, int] = {}
     for index, one in enumerate(judged):
-        if one.kind in CLAIMING and one.kind in kinds and one.track is not None and one.track in to_find:
-            holder = holders.get(one.track)
-            if holder is None or one.score > judged[holder].score:
-                holders[one.track] = index
-    return holders
-
-
-def _unclaimed(judged: Sequence[Judged], to_find: set[int]) -> set[int]:
-    """The tracks that no detection hits, nor would if it were mended."""
-    return to_find - _holders(judged, to_find, CLAIMING).keys()
+        if one.kind in CLAIMING and one.track is not None and one.track in missed:
+            best = claims.setdefault(one.track, index)
+            if one.score > judged[best].score:
+                claims[one.track] = index
+    return claims
 
 
 def _curves(detections: Sequence[tuple[float, bool]], num_tracks: int) -> Curves:
@@ -233,10 +235,10 @@ def _false_alarms(truth: VideoSet, judged: Sequence[Judged]) -> list[TrackError]
 
 def _missed(truth: VideoSet, judged: Sequence[Judged]) -> list[TrackError]:
     """The tracks that no detection hits, in file order."""
-    to_find = _to_find(truth)
-    claims = _holders(judged, to_find, CLAIMING)
+    missed = _to_find(truth) - _hits(judged).keys()
+    claims = _claims(judged, missed)
     errors = []
-    for place in sorted(to_find - _holders(judged, to_find, ()).keys()):
+    for place in sorted(missed):
         track = truth.tracks[place]
         claim = judged[claims[place]] if place in claims else None
         result, score, iou = (claim.result, claim.score, claim.iou) if claim else (None, None, 0.0)
