@@ -9,9 +9,11 @@ from typing import NoReturn
 
 from mssts import __version__
 from mssts.errors import BadInputError, MsstsError, PartialInputError, ResourceError
+from mssts.tools.compare_options import add_compare_options
 from mssts.tools.data_options import add_check_options, add_data_convert_options, add_synthesize_options
 from mssts.tools.evaluate_options import add_evaluate_options
 from mssts.tools.option_types import natural, positive, share, size
+from mssts.tools.submission_options import add_submission_options
 
 EPILOG = """\
 examples:
@@ -21,6 +23,8 @@ examples:
   mssts data synthesize data/shapes              a synthetic data set with exact truth
   mssts train --config configs/tiny.yaml         train; --resume auto goes on after an interruption
   mssts evaluate --data data/shapes --model tiny video AP
+  mssts compare a.json b.json --gt gt.json       is B better than A, and where
+  mssts submit r.json --data valid.json --out r.zip   for an evaluation server
   mssts convert seqformer_r50.pth models/r50     official weights to this project's format
 exit codes: 0 done, 2 usage, 3 bad input, 4 partial output, 5 disk or memory, 6 checkpoint refused
 """
@@ -86,6 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_predict(verbs)
     _add_verb(verbs, "train", _train, "Train a model on YouTube-VIS-format, COCO or synthetic data.")
     _add_evaluate(verbs)
+    _add_compare(verbs)
+    _add_submit(verbs)
     _add_data(verbs)
     _add_verb(verbs, "ablate", _ablate, "Train and compare the paper's four models (Table 3) over several seeds.")
     _add_convert(verbs)
@@ -135,6 +141,16 @@ def _add_predict(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
 def _add_evaluate(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     help_text = "Video AP of a results file, or of a model on a data set."
     add_evaluate_options(_add_verb(verbs, "evaluate", _evaluate, help_text))
+
+
+def _add_compare(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
+    help_text = "Differences between two results files, with intervals, and the videos that changed most."
+    add_compare_options(_add_verb(verbs, "compare", _compare, help_text))
+
+
+def _add_submit(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
+    help_text = "Check a results file and pack it for the evaluation servers of YouTube-VIS and OVIS."
+    add_submission_options(_add_verb(verbs, "submit", _submit, help_text))
 
 
 def _add_data(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
@@ -232,6 +248,18 @@ def _evaluate(options: argparse.Namespace) -> int:
     from mssts.tools.evaluate import run_evaluate
 
     return run_evaluate(options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from mssts.tools.compare import run_compare
+
+    return run_compare(options)
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from mssts.tools.submission import run_submission
+
+    return run_submission(options)
 
 
 def _data_check(options: argparse.Namespace) -> int:
