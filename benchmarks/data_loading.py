@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from mssts.data.augmentation import AugmentationConfig
 from mssts.data.batch import ClipSource
 from mssts.data.open_source import open_training_set
 from mssts.data.synthetic_set import write_synthetic_set
-from mssts.data.transforms import AugmentationConfig
 
 NUM_FRAMES = 5
 STEP_S = 0.2

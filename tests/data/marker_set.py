@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
+from mssts.data.augmentation import AugmentationConfig
 from mssts.data.batch import Sample
 from mssts.data.normalise import IMAGENET_MEAN, IMAGENET_STD
 from mssts.data.set_writer import encode_mask
-from mssts.data.transforms import AugmentationConfig
 
 HEIGHT, WIDTH, NUM_FRAMES = 90, 120, 8
 COLOURS = {1: (250, 10, 10), 2: (10, 250, 10), 3: (10, 10, 250), 4: (250, 250, 10)}

@@ -19,11 +19,11 @@ from marker_set import (
 )
 
 from mssts.config import Category
+from mssts.data.augmentation import AugmentationConfig
 from mssts.data.coco import CocoClips
 from mssts.data.coco_set import load_coco
 from mssts.data.image_warps import Warp, draw_warp, homography
 from mssts.data.photometric import Distortion
-from mssts.data.transforms import AugmentationConfig
 from mssts.errors import BadInputError
 
 SLOT_OF = {30: 3, 10: 0, 20: 7}

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from marker_set import PLAIN, assert_well_formed, write_marker_images, write_marker_videos
 
+from mssts.data.augmentation import AugmentationConfig
 from mssts.data.joint import JointClips
 from mssts.data.open_source import open_training_set
-from mssts.data.transforms import AugmentationConfig
 from mssts.errors import BadInputError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

@@ -5,8 +5,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mssts.data.augmentation import AugmentationConfig
 from mssts.data.geometry import Crop, Geometry, draw_crop, draw_resize, resized
-from mssts.data.transforms import AugmentationConfig, draw_geometry
+from mssts.data.transforms import draw_geometry
 
 SIZES = st.tuples(st.integers(100, 1500), st.integers(100, 1500)).filter(lambda size: max(size) < 3 * min(size))
 

@@ -21,7 +21,7 @@ from marker_set import (
 )
 
 from mssts.config import Category
-from mssts.data.transforms import AugmentationConfig
+from mssts.data.augmentation import AugmentationConfig
 from mssts.data.video_set import load_video_set
 from mssts.data.youtube_vis import VideoClips
 from mssts.errors import BadInputError

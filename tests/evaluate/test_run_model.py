@@ -115,7 +115,7 @@ def test_the_model_stays_in_its_mode(model: VisModel, truth: VideoSet, training:
 def test_frames_that_do_not_fit_are_named(truth: VideoSet, tmp_path: Path):
     video = truth.videos[0]._replace(file_names=("a.png",))
     other = truth._replace(image_root=tmp_path)
-    with pytest.raises(BadInputError, match=r"a.png: no such frame"):
+    with pytest.raises(BadInputError, match=r"a.png: no such file"):
         list(read_frames(other, video))
     Image.fromarray(np.zeros((8, 9, 3), dtype=np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(BadInputError, match=r"a.png: is 9x8, the annotations say 104x72"):

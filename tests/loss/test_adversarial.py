@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from mssts.config import ModelConfig, MsStsConfig, TemporalDecoderConfig
 from mssts.loss.adversarial import (
-    AdversarialConfig,
     discriminator_loss,
     generator_loss,
     predicted_foreground,
     true_foreground,
 )
+from mssts.loss.config import AdversarialConfig
 from mssts.loss.criterion import Criterion
 from mssts.loss.discriminator import Discriminator, PatchLogits
 from mssts.model.mask_head import predict_masks

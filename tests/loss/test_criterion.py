@@ -10,7 +10,8 @@ from loss_cases import random_prediction, random_targets
 
 from mssts.config import preset
 from mssts.loss.boxes import cxcywh_to_xyxy, generalized_iou
-from mssts.loss.criterion import Criterion, CriterionConfig, CriterionOutput, count_instances
+from mssts.loss.config import CriterionConfig
+from mssts.loss.criterion import Criterion, CriterionOutput, count_instances
 from mssts.loss.matcher import match
 from mssts.model.mask_head import predict_masks
 from mssts.model.vis import VisModel

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mssts.loss.adversarial import AdversarialConfig
+from mssts.loss.config import AdversarialConfig
 from mssts.loss.discriminator import Discriminator
 
 CHANNELS = 16

@@ -7,7 +7,8 @@ import pytest
 import torch
 from loss_cases import random_prediction, random_targets
 
-from mssts.loss.matcher import MatchCosts, match, match_cost
+from mssts.loss.config import MatchCosts
+from mssts.loss.matcher import match, match_cost
 from mssts.types import Targets
 
 

@@ -1,11 +1,13 @@
 """What the command line and YAML files become: presets, files, overrides, and one line for each mistake."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mssts.config import preset
-from mssts.errors import BadInputError
+from mssts.errors import BadInputError, UsageError
 from mssts.train.parse import parse_train_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -77,11 +79,47 @@ def test_usage_error_is_one_line(arguments: list[str], named: str, capsys: pytes
     assert complaint.count("\n") == 1
 
 
-@pytest.mark.parametrize("content", ["a: [", "- 1\n- 2", "preset: r9000"])
-def test_unreadable_file_is_named(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("a: [", "cannot be read"),
+        ("- 1\n- 2", "a mapping"),
+        ("preset: r9000", "r9000"),
+        ("data: [a]\nsteps: many", "steps: 'many' is not of type int or null"),
+        ("data: [a]\nsteps: 3\noptim: {learnin_rate: 1.0}", "learnin_rate"),
+        ("data: [a]\nsteps: 3\nprecision: 8", "precision"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, content: str, fault: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(content)
-    with pytest.raises(BadInputError):
+    with pytest.raises(BadInputError, match=f"bad.yaml: .*{fault}"):
         parse_train_config(["--config", str(path)])
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"missing\.yaml"):
         parse_train_config(["--config", str(tmp_path / "missing.yaml")])
+
+
+def test_an_unknown_preset_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match=r"r9000.*r50"):
+        parse_train_config(["--data", "a", "--steps", "3", "--preset", "r9000"])
+
+
+def test_parsing_imports_nothing_slow() -> None:
+    code = (
+        "import sys; from mssts.train.parse import parse_train_config; "
+        "parse_train_config(['--data', 'a', '--steps', '3']); "
+        "print([name for name in ('torch', 'torchvision', 'timm', 'numba', 'scipy') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_help_explains_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_train_config(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--clips.per_step PER_STEP Clips that one optimizer step sees" in text
+    # What everybody sets comes before what hardly anybody does.
+    assert text.index("--data") < text.index("--steps") < text.index("--optim.betas") < text.index("--model.dropout")

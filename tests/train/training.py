@@ -11,7 +11,7 @@ import yaml
 
 from mssts.config import ModelConfig, MsStsConfig, TemporalDecoderConfig
 from mssts.data.synthetic import CATEGORIES
-from mssts.loss.adversarial import AdversarialConfig
+from mssts.loss.config import AdversarialConfig
 from mssts.train.config import ClipConfig, OptimConfig, SyntheticConfig, TrainConfig
 from mssts.train.loader import StepBatches
 from mssts.train.setup import make_fabric, open_clips, prepare

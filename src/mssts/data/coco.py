@@ -6,12 +6,13 @@ import numpy as np
 from jaxtyping import Bool
 
 from mssts.config import Category
+from mssts.data.augmentation import AugmentationConfig
 from mssts.data.batch import Sample
 from mssts.data.coco_set import CocoImage, CocoInstance, CocoSet
 from mssts.data.geometry import Geometry
 from mssts.data.image_warps import Warp, draw_warp
 from mssts.data.pictures import read_picture
-from mssts.data.transforms import AugmentationConfig, Truth, draw_colours, draw_geometry, make_sample, transform_frames
+from mssts.data.transforms import Truth, draw_colours, draw_geometry, make_sample, transform_frames
 from mssts.errors import BadInputError
 
 MAX_INSTANCES = 25

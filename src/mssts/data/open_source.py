@@ -6,13 +6,13 @@ from pathlib import Path
 import msgspec
 
 from mssts.config import Category
+from mssts.data.augmentation import AugmentationConfig
 from mssts.data.batch import ClipSource
 from mssts.data.categories import NAMED_LISTS, contiguous_categories, official_categories
 from mssts.data.category_maps import slots_of
 from mssts.data.coco import CocoClips
 from mssts.data.coco_set import CocoSet, find_coco_annotations, load_coco
 from mssts.data.joint import JointClips
-from mssts.data.transforms import AugmentationConfig
 from mssts.data.video_set import VideoSet, find_annotations, load_video_set
 from mssts.data.youtube_vis import VideoClips
 from mssts.errors import BadInputError

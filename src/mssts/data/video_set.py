@@ -15,6 +15,7 @@ from mssts.data.json_file import read_json
 from mssts.data.rle import MAX_PIXELS, Segmentation
 from mssts.errors import BadInputError
 
+_SPLITS = ("train", "valid", "val", "test")
 _LAYOUTS = (
     "{split}.json",
     "{split}/instances.json",
@@ -118,7 +119,9 @@ def find_annotations(folder: Path, split: str) -> Path:
         if path.is_file():
             return path
     names = ", ".join(layout.format(split=split) for layout in _LAYOUTS[:5])
-    raise BadInputError(f"{folder}: no annotations of the split {split} (looked for {names} and the like)")
+    others = [one for one in _SPLITS if any((folder / layout.format(split=one)).is_file() for layout in _LAYOUTS)]
+    hint = f"; it has those of {', '.join(others)} (--split)" if others else ""
+    raise BadInputError(f"{folder}: no annotations of the split {split} (looked for {names} and the like){hint}")
 
 
 def find_image_root(annotations: Path, first_file: str | None, folder: Path | None = None) -> Path:

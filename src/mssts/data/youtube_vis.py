@@ -6,12 +6,13 @@ import numpy as np
 from jaxtyping import Bool
 
 from mssts.config import Category
+from mssts.data.augmentation import AugmentationConfig
 from mssts.data.batch import Sample
 from mssts.data.clip_sampling import choose_frames
 from mssts.data.geometry import Geometry
 from mssts.data.pictures import read_picture
 from mssts.data.rle import decode
-from mssts.data.transforms import AugmentationConfig, Truth, draw_colours, draw_geometry, make_sample, transform_frames
+from mssts.data.transforms import Truth, draw_colours, draw_geometry, make_sample, transform_frames
 from mssts.data.video_set import Track, Video, VideoSet
 from mssts.errors import BadInputError
 

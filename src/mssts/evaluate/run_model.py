@@ -119,7 +119,7 @@ def read_frames(truth: VideoSet, video: Video) -> Iterator[Frame]:
     for index, name in enumerate(video.file_names):
         path = truth.image_root / name
         if not path.is_file():
-            raise BadInputError(f"{path}: no such frame")
+            raise BadInputError(f"{path}: no such file")
         image = read_image(path)
         height, width, _ = image.shape
         if (height, width) != (video.height, video.width):

@@ -5,7 +5,6 @@ minimises, `generator_loss` what the encoder adds to its own losses; who steps w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mssts.loss.config import AdversarialConfig
 from mssts.loss.criterion import MASK_OFFSET, MASK_STRIDE, matched_masks, stride4_masks
 from mssts.loss.discriminator import PatchLogits
 from mssts.types import Clip, Match, Prediction, Targets
@@ -20,25 +20,6 @@ from mssts.types import Clip, Match, Prediction, Targets
 # The discriminator's masks are at stride 8, predicted ones at stride 4.
 POOLING = 2
 NUM_LEVELS = 3
-
-
-@dataclass(frozen=True)
-class AdversarialConfig:
-    """The adversarial game; the paper leaves open every number.
-
-    Attributes:
-        enabled: False trains without (the third row of the paper's Table 3).
-        weight: Of the encoder's part in the model's total loss.
-        l1_weight: lambda_1 of Eq. 6.
-        learning_rate: Of the discriminator's AdamW, constant.
-        betas: Of the discriminator's AdamW, as in pix2pix.
-    """
-
-    enabled: bool = True
-    weight: float = 0.1
-    l1_weight: float = 1.0
-    learning_rate: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
 
 
 @torch.no_grad()

@@ -5,7 +5,6 @@ axis here, not a loop: every layer matches the same number of a clip's instances
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -14,7 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mssts.loss.matcher import MatchCosts, clamp_boxes, match
+from mssts.loss.config import CriterionConfig
+from mssts.loss.matcher import clamp_boxes, match
 from mssts.loss.terms import box_giou_loss, box_l1_loss, mask_dice_loss, mask_focal_loss, sigmoid_focal_loss
 from mssts.model.mask_head import predict_masks
 from mssts.types import Match, Prediction, Targets
@@ -22,18 +22,6 @@ from mssts.types import Match, Prediction, Targets
 MASK_STRIDE = 4
 # The input pixel of a 4 x 4 block that the stride-4 mask stands for.
 MASK_OFFSET = 2
-
-
-@dataclass(frozen=True)
-class CriterionConfig:
-    """Weights of the loss terms in the total, and of the matching costs; defaults are the official ones."""
-
-    ce: float = 2.0
-    bbox: float = 5.0
-    giou: float = 2.0
-    mask: float = 2.0
-    dice: float = 5.0
-    match_costs: MatchCosts = field(default_factory=MatchCosts)
 
 
 class Losses(NamedTuple):

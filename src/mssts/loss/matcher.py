@@ -4,7 +4,6 @@ SeqFormer's matching (paper: section 2): a query stands for an instance in all f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from mssts.loss.boxes import cxcywh_to_xyxy, generalized_iou
+from mssts.loss.config import MatchCosts
 from mssts.loss.terms import FOCAL_ALPHA, FOCAL_GAMMA
 from mssts.types import Match, Targets
 
@@ -20,15 +20,6 @@ LOG_EPSILON = 1e-8
 SMALLEST_BOX_NUMBER = 1e-6
 # In place of a cost that is not a number: the assignment must not fail before the loss can be found to be non-finite.
 UNUSABLE_COST = 1e9
-
-
-@dataclass(frozen=True)
-class MatchCosts:
-    """Weights of the matching costs; masks take no part, they would have to be made for all queries."""
-
-    label: float = 2.0
-    box: float = 5.0
-    giou: float = 2.0
 
 
 @torch.no_grad()

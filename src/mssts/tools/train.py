@@ -14,13 +14,15 @@ def run_train(arguments: Sequence[str]) -> int:
         BadInputError: The libraries of training are not installed, or the configuration or data cannot be used.
     """
     require_training_libraries()
+    from mssts.train.parse import parse_train_config
+
+    config = parse_train_config(arguments)
+    # Slow to import; whoever mistyped an option has been told by now.
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 
     from mssts.train.loop import train
-    from mssts.train.parse import parse_train_config
     from mssts.train.stop import StopRequest
 
-    config = parse_train_config(arguments)
     keep_freed_memory()
     state = train(config, StopRequest(config.max_minutes))
     # One process tells for all: a launcher takes a failing second process for a crash.
@@ -34,6 +36,6 @@ def require_training_libraries() -> None:
     Raises:
         BadInputError: Something is missing.
     """
-    for name in ("jsonargparse", "lightning_fabric", "tensorboard", "yaml"):
+    for name in ("docstring_parser", "jsonargparse", "lightning_fabric", "tensorboard", "yaml"):
         if find_spec(name) is None:
             raise BadInputError(f"training needs {name}: pip install 'mssts[train]'")

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from mssts.config import ModelConfig, preset
-from mssts.data.transforms import AugmentationConfig
-from mssts.loss.adversarial import AdversarialConfig
-from mssts.loss.criterion import CriterionConfig
+from mssts.data.augmentation import AugmentationConfig
+from mssts.loss.config import AdversarialConfig, CriterionConfig
 
 SYNTHETIC = "synthetic"
 SAME = "same"
@@ -134,72 +133,73 @@ class TrainConfig:
     """A whole training run; its length is given by exactly one of `epochs` and `steps`.
 
     Attributes:
-        preset: The model that `model` starts from.
-        model: The model; its categories come from the data.
-        data: Folders of training sets, joined; the word "synthetic" stands for the endless synthetic set.
-        split: Of the folders.
+        data: A training set's folder, several times for several sets, which are joined; or the word "synthetic" for
+            the endless synthetic set.
+        split: Which annotations of the folders.
         categories: "ytvis2019" or "ytvis2021" for the official layout; None: those of the first set.
-        out: The run folder.
-        epochs: Length in epochs; every annotated frame is an item of an epoch.
-        steps: Length in steps.
+        preset: The model that `model` starts from.
         init: A model (name or file) whose weights the run starts from; they need not all fit.
         backbone_weights: "hub" downloads timm's ImageNet weights, "package" takes them from an installed package
             (EfficientNet-Lite0 only), "none" leaves the backbone random, or as `init` has it.
-        clips: How much a step takes.
-        augmentation: Of clips from files.
-        synthetic: The synthetic set.
-        optim: Optimizer and schedule.
-        criterion: Weights of the losses.
-        adversarial: The adversarial game (paper: section 3.4).
-        evaluation: During training.
-        seed: Seeds the weights, the clips and dropout.
-        ema: Decay of an average of the weights, which is then what is evaluated and saved; None for none. It grows to
-            this number over the first updates (`average_update`).
-        checkpointing: Recompute encoder layers in the backward pass: less memory, more time.
+        out: The run folder.
+        resume: "auto" goes on from the run folder's checkpoint if there is one, "never" refuses a folder with one.
+        steps: Length in steps.
+        epochs: Length in epochs; every annotated frame is an item of an epoch.
         devices: Processes on this machine, one a device.
         num_nodes: Machines.
         accelerator: "cpu", "cuda", or "auto".
         precision: As Lightning Fabric names them.
         threads: CPU threads of each process; None leaves the choice to PyTorch.
         workers: Processes that load clips, for each training process.
+        seed: Seeds the weights, the clips and dropout.
+        ema: Decay of an average of the weights, which is then what is evaluated and saved; None for none. It grows to
+            this number over the first updates (`average_update`).
+        checkpointing: Recompute encoder layers in the backward pass: less memory, more time.
         log_every: Steps between two lines of the log.
         save_minutes: Minutes between two checkpoints.
         max_minutes: Save and stop after so many minutes, to go on later with --resume auto.
         max_skips: The run ends after so many steps in a row with a loss that is not finite.
-        resume: "auto" goes on from the run folder's checkpoint if there is one, "never" refuses a folder with one.
+        clips: How much a step takes.
+        optim: Optimizer and schedule.
+        criterion: Weights of the losses.
+        adversarial: The adversarial game (paper: section 3.4).
+        evaluation: During training.
+        augmentation: Of clips from files.
+        synthetic: The synthetic set.
+        model: The model; its categories come from the data.
     """
 
-    preset: str = "r50"
-    model: ModelConfig = field(default_factory=lambda: preset("r50"))
     data: tuple[str, ...] = ()
     split: str = "train"
     categories: Literal["ytvis2019", "ytvis2021"] | None = None
-    out: Path = Path("runs/train")
-    epochs: float | None = None
-    steps: int | None = None
+    preset: str = "r50"
     init: str | None = None
     backbone_weights: Literal["hub", "package", "none"] = "hub"
-    clips: ClipConfig = field(default_factory=ClipConfig)
-    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    criterion: CriterionConfig = field(default_factory=CriterionConfig)
-    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    seed: int = 0
-    ema: float | None = None
-    checkpointing: bool = False
+    out: Path = Path("runs/train")
+    resume: Literal["auto", "never"] = "never"
+    steps: int | None = None
+    epochs: float | None = None
     devices: int = 1
     num_nodes: int = 1
     accelerator: str = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     threads: int | None = None
     workers: int = 1
+    seed: int = 0
+    ema: float | None = None
+    checkpointing: bool = False
     log_every: int = 20
     save_minutes: float = 3.0
     max_minutes: float | None = None
     max_skips: int = 10
-    resume: Literal["auto", "never"] = "never"
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    model: ModelConfig = field(default_factory=lambda: preset("r50"))
 
     def __post_init__(self) -> None:
         """Refuse what no run can be made of.

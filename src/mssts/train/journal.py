@@ -13,7 +13,9 @@ from mssts.train.step import StepReport
 
 
 class Journal:
-    """Collects the losses of the steps since its last line; the terms it shows are the last decoder layer's.
+    """Collects the losses of the steps since its last line, or since this process began.
+
+    The terms it shows are the last decoder layer's.
 
     Args:
         out: The run folder; TensorBoard reads it.

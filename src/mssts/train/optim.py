@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from mssts.loss.adversarial import AdversarialConfig
+from mssts.loss.config import AdversarialConfig
 from mssts.train.config import OptimConfig
 
 # Parameters that decide where attention looks; large steps would throw the sampling points out of the frame.

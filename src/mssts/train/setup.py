@@ -103,6 +103,8 @@ def prepare(config: TrainConfig, fabric: Fabric, categories: Sequence[Category])
     resuming = path.exists()
     if resuming and config.resume == "never":
         raise BadInputError(f"{path}: a training is there already; go on with --resume auto or choose another --out")
+    if config.resume == "auto" and not resuming:
+        fabric.print(f"{path}: no checkpoint there yet; the training starts from the beginning", flush=True)
     engine = build_engine(config, fabric, model_config(config, categories), fresh=not resuming)
     if resuming:
         restore_state(engine.state, config, path)
