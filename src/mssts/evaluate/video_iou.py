@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from pycocotools import mask as coco_mask
 
 from mssts.data.rle import Segmentation
@@ -41,14 +41,11 @@ def mean_area(tube: Tube) -> float:
     return float(visible.mean()) if len(visible) else 0.0
 
 
-def video_ious(detections: Sequence[Tube], truths: Sequence[Tube]) -> Float[np.ndarray, "detections truths"]:
-    """The IoU of every detection with every ground-truth track of the same video; 0 for two empty ones."""
-    if not (detections and truths):
-        return np.zeros((len(detections), len(truths)))
-    detected_areas = np.stack([tube.areas for tube in detections])
-    true_areas = np.stack([tube.areas for tube in truths])
-    shared = np.zeros((len(detections), len(truths)))
-    for frame in range(true_areas.shape[1]):
+def shared_pixels(detections: Sequence[Tube], truths: Sequence[Tube]) -> Int64[np.ndarray, "detections truths T"]:
+    """The pixels that every detection shares with every ground-truth track of the same video, in each frame."""
+    num_frames = len([*detections, *truths][0].areas) if detections or truths else 0
+    shared = np.zeros((len(detections), len(truths), num_frames), dtype=np.int64)
+    for frame in range(num_frames):
         rows = [row for row, tube in enumerate(detections) if tube.areas[frame]]
         columns = [column for column, tube in enumerate(truths) if tube.areas[frame]]
         if rows and columns:
@@ -58,6 +55,40 @@ def video_ious(detections: Sequence[Tube], truths: Sequence[Tube]) -> Float[np.n
                 # Against a crowd, pycocotools gives the shared part of the detection, from which the pixels follow.
                 [1] * len(columns),
             )
-            shared[np.ix_(rows, columns)] += np.rint(shares * detected_areas[rows, frame, None])
-    union = detected_areas.sum(axis=1)[:, None] + true_areas.sum(axis=1) - shared
+            areas = np.array([detections[row].areas[frame] for row in rows])
+            shared[np.ix_(rows, columns, [frame])] = np.rint(shares * areas[:, None])[..., None]
+    return shared
+
+
+def video_ious(detections: Sequence[Tube], truths: Sequence[Tube]) -> Float[np.ndarray, "detections truths"]:
+    """The IoU of every detection with every ground-truth track of the same video; 0 for two empty ones."""
+    if not (detections and truths):
+        return np.zeros((len(detections), len(truths)))
+    shared = shared_pixels(detections, truths).sum(axis=-1)
+    detected_areas = np.array([tube.areas.sum() for tube in detections])
+    true_areas = np.array([tube.areas.sum() for tube in truths])
+    union = detected_areas[:, None] + true_areas - shared
     return shared / np.maximum(union, 1)
+
+
+def frame_ious(detections: Sequence[Tube], truths: Sequence[Tube]) -> Float[np.ndarray, "detections truths T"]:
+    """The IoU of every detection with every ground-truth track in each frame; 0 where neither is visible."""
+    shared = shared_pixels(detections, truths)
+    if not shared.size:
+        return shared.astype(np.float64)
+    detected_areas = np.stack([tube.areas for tube in detections])
+    true_areas = np.stack([tube.areas for tube in truths])
+    return shared / np.maximum(detected_areas[:, None] + true_areas - shared, 1)
+
+
+def cut(tube: Tube, start: int, stop: int) -> Tube:
+    """The part of a tube from frame `start` up to `stop`."""
+    return Tube(tube.codes[start:stop], tube.areas[start:stop])
+
+
+def frame_mask(tube: Tube, frame: int, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
+    """The mask of one frame, empty where there is none."""
+    code = tube.codes[frame]
+    if code is None:
+        return np.zeros((height, width), dtype=bool)
+    return coco_mask.decode(code).view(bool)  # pyright: ignore[reportArgumentType]
