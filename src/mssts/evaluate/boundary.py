@@ -39,10 +39,10 @@ def trace(mask: Bool[np.ndarray, "height width"]) -> Boundary:
         return Boundary(np.zeros((0, 2), dtype=np.int64), (0, 0), np.zeros((0, 0), dtype=bool))
     # The outline may lie one pixel above and left of the mask.
     top, left = max(int(rows[0]) - 1 - radius, 0), max(int(columns[0]) - 1 - radius, 0)
-    window = mask[top : rows[-1] + 1 + radius, left : columns[-1] + 1 + radius]
+    window = np.ascontiguousarray(mask[top : rows[-1] + 1 + radius, left : columns[-1] + 1 + radius])
     grown = np.pad(window, ((0, 1), (0, 1)), mode="edge")
     edge = (window ^ grown[:-1, 1:]) | (window ^ grown[1:, :-1]) | (window ^ grown[1:, 1:])
-    places = np.argwhere(edge)
+    places = np.stack(np.divmod(np.flatnonzero(edge), edge.shape[1]), axis=1)
     return Boundary(places + np.array([top, left]), (top, left), _near(places, radius, edge.shape))
 
 
@@ -50,18 +50,14 @@ def _near(
     places: Int64[np.ndarray, "pixels 2"], radius: int, shape: tuple[int, int]
 ) -> Bool[np.ndarray, "rows columns"]:
     """The pixels no further than `radius` from one of the places: a disk around each, painted row by row."""
-    height, width = shape
-    offsets = np.arange(-radius, radius + 1)
-    half_widths = np.array([math.isqrt(radius**2 - offset**2) for offset in offsets.tolist()])
-    rows = places[:, :1] + offsets
-    inside = (rows >= 0) & (rows < height)
-    starts = np.maximum(places[:, 1:] - half_widths, 0)
-    stops = np.minimum(places[:, 1:] + half_widths + 1, width)
-    first_cells = rows * (width + 1)
-    num_cells = height * (width + 1)
-    begun = np.bincount((first_cells + starts)[inside], minlength=num_cells)
-    ended = np.bincount((first_cells + stops)[inside], minlength=num_cells)
-    return (begun - ended).reshape(height, width + 1).cumsum(axis=1)[:, :-1] > 0
+    height, width = shape[0] + 2 * radius, shape[1] + 2 * radius + 1  # room for disks that leave the window
+    offsets = np.arange(2 * radius + 1)
+    half_widths = np.array([math.isqrt(radius**2 - (offset - radius) ** 2) for offset in offsets.tolist()])
+    centres = (places[:, :1] + offsets) * width + places[:, 1:] + radius
+    begun = np.bincount((centres - half_widths).ravel(), minlength=height * width)
+    ended = np.bincount((centres + half_widths + 1).ravel(), minlength=height * width)
+    is_near = (begun - ended).cumsum().reshape(height, width) > 0
+    return is_near[radius : radius + shape[0], radius : radius + shape[1]]
 
 
 def boundary_accuracy(found: Boundary, true: Boundary) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from pycocotools import mask as coco_mask
 
-from mssts.data.rle import Segmentation
+from mssts.data.rle import Segmentation, decode
 from mssts.evaluate.track_codes import compress_track
 
 
@@ -87,8 +87,6 @@ def cut(tube: Tube, start: int, stop: int) -> Tube:
 
 
 def frame_mask(tube: Tube, frame: int, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
-    """The mask of one frame, empty where there is none."""
+    """The mask of one frame, empty where there is none; a transposed view."""
     code = tube.codes[frame]
-    if code is None:
-        return np.zeros((height, width), dtype=bool)
-    return coco_mask.decode(code).view(bool)  # pyright: ignore[reportArgumentType]
+    return np.zeros((height, width), dtype=bool) if code is None else decode(code, height, width)
