@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import json
+import sys
 from collections.abc import Sequence
 
 from mssts.atomic_file import write_atomically
@@ -46,7 +47,10 @@ def _from_files(options: argparse.Namespace) -> tuple[VideoSet, list[StoredResul
     if not options.gt.is_file():
         raise BadInputError(f"{options.gt}: no such file")
     truth = _with_truth(load_video_set(options.gt))
-    return truth, open_results(options.results, truth)
+    results = open_results(options.results, truth)
+    if not results:
+        print(f"{options.results}: holds no results, so everything counts as missed", file=sys.stderr)
+    return truth, results
 
 
 def _from_model(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
