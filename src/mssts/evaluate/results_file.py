@@ -104,8 +104,8 @@ def _decode(stored: StoredResult, where: str) -> Result:
     except RecursionError as error:
         raise BadInputError(f"{where}: nested too deeply") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        text = str(error).replace(" - at `$", " at $.segmentations").replace("`", "")
-        raise BadInputError(f"{where}: {text}") from error
+        text, _, place = str(error).replace("`", "").partition(" - at $")
+        raise BadInputError(f"{where}: {text} at $.segmentations{place}") from error
     return Result(stored.video_id, stored.category_id, stored.score, segmentations)
 
 
