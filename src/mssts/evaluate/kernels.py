@@ -37,100 +37,77 @@ def _after(text, place, pattern):
     return place
 
 
-@compile_now(int64(TEXT, TEXT, uint8[::1], INDICES))
+@njit
 @no_type_check
-def find_codes(text, code_start, characters, code_ends):
-    """Find the compressed run-length codes in the JSON of a track's segmentations.
+def _parse_code(text, place, num_pixels, runs, num_runs):
+    """Read one code up to the quote behind it: the place of that or -1 if the code is not sound, rows so far, area."""
+    pixel = index = area = before = before_that = 0
+    while place < len(text) and text[place] != _QUOTE:
+        count = shift = 0
+        digit = 32
+        while digit >= 32:  # bit 5 says that the count goes on
+            digit = np.int64(text[place]) - 48 if place < len(text) else -1
+            if digit < 0 or digit > 63 or shift == 5 * _MAX_DIGITS:
+                return -1, num_runs, area
+            if text[place] == _BACKSLASH:  # JSON writes two; no other character of a code is written as an escape
+                place += 1
+                if place == len(text) or text[place] != _BACKSLASH:
+                    return -1, num_runs, area
+            count |= (digit & 31) << shift
+            shift += 5
+            place += 1
+        if digit & 16:  # the top bit is the sign
+            count -= 1 << shift
+        if index > 2:  # from the fourth on, what is stored is the difference to the count two before
+            count += before_that
+        if count < 0 or count > num_pixels - pixel:
+            return -1, num_runs, area
+        if index & 1:
+            runs[num_runs, 0] = pixel
+            runs[num_runs, 1] = pixel + count
+            num_runs += 1
+            area += count
+        before_that, before = before, count
+        pixel += count
+        index += 1
+    return (place if pixel == num_pixels else -1), num_runs, area
+
+
+@compile_now(boolean(TEXT, TEXT, int64, RUNS, INDICES, COUNTS))
+@no_type_check
+def parse_codes(text, code_start, num_pixels, runs, firsts, areas):
+    """Read the compressed run-length codes in the JSON of a track's segmentations, of which nothing is trusted.
 
     Args:
-        text: The JSON; nothing about it is trusted.
+        text: The JSON.
         code_start: What stands before the characters of a code, as `_after` takes it.
-        characters: Is set to the codes, one after the other; as long as `text`.
-        code_ends: Is set, per frame, to where its code ends in `characters`.
+        num_pixels: Of a frame, at most 2^28.
+        runs: Is set to the first pixel of each run of the masks and the one behind it, in column order; has a row for
+            every two characters.
+        firsts: Is set, per frame, to its first row of `runs`, and at last to the number of rows.
+        areas: Is set to the pixels of each mask, 0 where there is none.
 
     Returns:
-        The number of characters; -1 if the text is anything but as many codes and nulls as `code_ends` is long.
+        False if the text is anything but as many codes and nulls as `areas` is long, or if the counts of a code are
+        negative or do not add up to the frame.
     """
     place = _after(text, 0, _OPENING)
-    num_characters = 0
-    for frame in range(len(code_ends)):
+    num_runs = 0
+    for frame in range(len(areas)):
+        firsts[frame] = num_runs
+        areas[frame] = 0
         if frame:
             place = _after(text, place, _COMMA)
         in_code = _after(text, place, code_start)
         if in_code < 0:
             place = _after(text, place, _NULL)
         else:
-            place = in_code
-            while place < len(text) and text[place] != _QUOTE:
-                if text[place] == _BACKSLASH:  # stands before another one; no code has a character of other escapes
-                    place += 1
-                    if place == len(text) or text[place] != _BACKSLASH:
-                        return -1
-                characters[num_characters] = text[place]
-                num_characters += 1
-                place += 1
-            if place == in_code:
-                return -1
+            place, num_runs, areas[frame] = _parse_code(text, in_code, num_pixels, runs, num_runs)
             place = _after(text, place, _CODE_END)
         if place < 0:
-            return -1
-        code_ends[frame] = num_characters
-    return num_characters if _after(text, place, _CLOSING) == len(text) else -1
-
-
-@compile_now(boolean(TEXT, INDICES, int64, RUNS, INDICES, COUNTS))
-@no_type_check
-def parse_codes(characters, code_ends, num_pixels, runs, firsts, areas):
-    """Read a track's compressed run-length codes; False if one of them is not sound.
-
-    Trusts nothing about the characters. A code is sound if its counts are not negative and add up to the frame.
-
-    Args:
-        characters: The codes of all frames, one after the other.
-        code_ends: Per frame, where its code ends; one of no length is no mask.
-        num_pixels: Of a frame, at most 2^28.
-        runs: Is set to the first pixel of each run of the mask and the one behind it, in column order; has a row for
-            every two characters.
-        firsts: Is set, per frame, to its first row of `runs`, and at last to the number of rows.
-        areas: Is set to the pixels of each mask.
-    """
-    place = num_runs = 0
-    for frame in range(len(code_ends)):
-        firsts[frame] = num_runs
-        area = 0
-        stop = code_ends[frame]
-        pixel = index = before = before_that = 0
-        while place < stop:
-            count = shift = 0
-            digit = 32
-            while digit >= 32:  # bit 5 says that the count goes on
-                if place == stop or shift == 5 * _MAX_DIGITS:
-                    return False
-                digit = np.int64(characters[place]) - 48
-                if digit < 0 or digit > 63:
-                    return False
-                count |= (digit & 31) << shift
-                shift += 5
-                place += 1
-            if digit & 16:  # the top bit is the sign
-                count -= 1 << shift
-            if index > 2:  # from the fourth on, what is stored is the difference to the count two before
-                count += before_that
-            if count < 0 or count > num_pixels - pixel:
-                return False
-            if index & 1:
-                runs[num_runs, 0] = pixel
-                runs[num_runs, 1] = pixel + count
-                num_runs += 1
-                area += count
-            before_that, before = before, count
-            pixel += count
-            index += 1
-        if pixel != num_pixels and index:
             return False
-        areas[frame] = area
-    firsts[len(code_ends)] = num_runs
-    return True
+    firsts[len(areas)] = num_runs
+    return _after(text, place, _CLOSING) == len(text)
 
 
 @njit

@@ -3,7 +3,9 @@
 Exact: everything is counted in whole pixels, on run-length codes that are never decoded to masks.
 """
 
+import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int32, Int64, UInt8
 
 from mssts.data.rle import MAX_PIXELS, Segmentation, run_lengths
-from mssts.evaluate.kernels import count_shared, find_codes, parse_codes
+from mssts.evaluate.kernels import count_shared, parse_codes
 
 
 class Tube(NamedTuple):
@@ -26,63 +28,35 @@ class Tube(NamedTuple):
     areas: Int64[np.ndarray, " T"]
 
 
-class Codes(NamedTuple):
-    """The compressed run-length codes of a track, one after the other, and where each ends; no length is no mask."""
-
-    characters: UInt8[np.ndarray, " characters"]
-    ends: Int64[np.ndarray, " T"]
-
-
 def to_tube(segmentations: Sequence[Segmentation | None], height: int, width: int) -> Tube:
     """Judge and measure a track's masks; an empty segmentation counts as None, as it does officially.
 
     Raises:
         ValueError: A segmentation is not safe to decode; the message names its frame.
     """
-    codes = _join_codes(segmentations, height, width)
-    tube = None if codes is None else _parse(codes, height * width)
+    try:
+        tube = json_to_tube(json.dumps(segmentations).encode("ascii"), len(segmentations), height, width)
+    except (TypeError, ValueError, RecursionError):  # codes of bytes, as pycocotools makes them, or what is no JSON
+        tube = None
     # Whatever is of another form or not sound is told apart one by one.
     return tube or _decode_each(segmentations, height, width)
 
 
-def json_to_tube(json: bytes | msgspec.Raw, num_frames: int, height: int, width: int) -> Tube | None:
+def json_to_tube(text: bytes | msgspec.Raw, num_frames: int, height: int, width: int) -> Tube | None:
     """`to_tube` of JSON; None if it is anything but sound compressed codes and nulls, as many as there are frames."""
     if height * width > MAX_PIXELS:
         return None
-    text = np.frombuffer(json, dtype=np.uint8)
-    code_start = f'{{ "size" : [ {height} , {width} ] , "counts" : "'.encode("ascii")
-    codes = Codes(np.empty(len(text), dtype=np.uint8), np.empty(num_frames, dtype=np.int64))
-    length = find_codes(text, np.frombuffer(code_start, dtype=np.uint8), *codes)
-    return None if length < 0 else _parse(Codes(codes.characters[:length], codes.ends), height * width)
-
-
-def _join_codes(segmentations: Sequence[Segmentation | None], height: int, width: int) -> Codes | None:
-    """The compressed codes of a track; None if there is anything else among its segmentations."""
-    size = [height, width]
-    if height * width > MAX_PIXELS:
-        return None
-    codes = []
-    for segmentation in segmentations:
-        code = b""
-        if segmentation:
-            if not isinstance(segmentation, dict) or segmentation.get("size") != size:
-                return None
-            code = segmentation.get("counts")
-            if isinstance(code, str) and code.isascii():
-                code = code.encode("ascii")
-            if not code or not isinstance(code, bytes):
-                return None
-        codes.append(code)
-    ends = np.fromiter(map(len, codes), dtype=np.int64, count=len(codes)).cumsum()
-    return Codes(np.frombuffer(b"".join(codes), dtype=np.uint8), ends)
-
-
-def _parse(codes: Codes, num_pixels: int) -> Tube | None:
-    """A tube of compressed codes; None if one is not sound."""
-    tube = _empty_tube(len(codes.characters) // 2, len(codes.ends))
-    if not parse_codes(*codes, num_pixels, *tube):
+    characters = np.frombuffer(text, dtype=np.uint8)
+    tube = _empty_tube(len(characters) // 2, num_frames)
+    if not parse_codes(characters, _code_start(height, width), height * width, *tube):
         return None
     return tube._replace(runs=tube.runs[: tube.firsts[-1]])
+
+
+@lru_cache
+def _code_start(height: int, width: int) -> UInt8[np.ndarray, " characters"]:
+    """What stands before a code in JSON; a space is where JSON may have any white space or none."""
+    return np.frombuffer(f'{{ "size" : [ {height} , {width} ] , "counts" : "'.encode(), dtype=np.uint8)
 
 
 def _empty_tube(max_runs: int, num_frames: int) -> Tube:
