@@ -55,5 +55,5 @@ def test_the_verb_compares_with_the_plain_loop(tmp_path: Path, capsys, monkeypat
     assert facts["num_predictions"] == 40
     assert facts["largest_difference"] <= 1e-9
     assert facts["speedup"] == pytest.approx(facts["plain_s"] / facts["best_s"])
-    assert 30e6 < facts["peak_memory"] < 1e9
+    assert facts["peak_memory"] > 30e6
     assert f"{facts['speedup']:.1f} times faster" in capsys.readouterr().out

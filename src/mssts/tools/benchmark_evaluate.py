@@ -137,7 +137,10 @@ def _run_plain(case: CaseFiles) -> _Run:
 
 
 def _run(arguments: Sequence[str], out: Path) -> _Run:
-    """Run Python in a process of its own; the peak is the largest resident set, as the system counted it."""
+    """Run Python in a process of its own; the peak is the largest resident set that the system counted for it.
+
+    Linux counts this process's size at the start of the other one too, so this one has to stay small.
+    """
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
