@@ -179,7 +179,9 @@ def _add_benchmark(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb.add_argument("--frames", type=positive, default=5, help="frames per clip (default: %(default)s)")
     verb.add_argument("--train", action="store_true", help="a training step instead of inference")
     verb.add_argument("--checkpointing", action="store_true", help="with --train: recompute encoder layers")
-    verb.add_argument("--repeat", type=positive, default=3, help="runs; the median counts (default: %(default)s)")
+    verb.add_argument("--evaluate", action="store_true", help="the evaluator on a large case instead of a model")
+    verb.add_argument("--videos", type=positive, default=300, help="with --evaluate (default: %(default)s)")
+    verb.add_argument("--repeat", type=positive, default=3, help="runs; the median counts, with --evaluate the best")
     verb.add_argument("--device", default="auto", help="cpu, cuda, … (default: %(default)s)")
     verb.add_argument("--json", type=Path, help="also write the numbers here")
 
@@ -221,6 +223,10 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _benchmark(options: argparse.Namespace) -> int:
+    if options.evaluate:
+        from mssts.tools.benchmark_evaluate import run_benchmark_evaluate
+
+        return run_benchmark_evaluate(options)
     from mssts.tools.benchmark import run_benchmark
 
     return run_benchmark(options)

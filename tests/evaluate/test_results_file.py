@@ -50,7 +50,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path):
         ([entry(segmentations=[CODE | {"counts": "26X2"}, None])], "result 0, frame 0: RLE counts do not add up"),
         ([entry(segmentations=[CODE | {"counts": "ooooooooooo"}, None])], "result 0, frame 0: RLE"),
         ([entry(segmentations=[[[0, 0, 1e9, 1e9, 5, 0]], None])], "result 0, frame 0: polygon 0 lies far outside"),
-        ([entry(segmentations=["x", None])], r"at \$\[0\].segmentations\[0\]"),
+        ([entry(segmentations=["x", None])], r"result 0: Expected .* at \$.segmentations\[0\]"),
         ([entry(score="high")], r"at \$\[0\].score"),
         ([{key: value for key, value in entry().items() if key != "score"}], "missing required field score"),
         ({"annotations": [entry()]}, "Expected array"),

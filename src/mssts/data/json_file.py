@@ -1,5 +1,6 @@
 """Reading a JSON file into typed values, with one line for whatever is wrong with it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,21 @@ def read_json(path: Path, content: Any) -> Any:
     Raises:
         BadInputError: The file cannot be read, is not JSON, nests too deeply, or lacks what the type says.
     """
+    data = b""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=content)
+        data = path.read_bytes()
+        return msgspec.json.decode(data, type=content)
     except OSError as error:
         raise BadInputError(f"{path}: {error.strerror or error}") from error
     except RecursionError as error:
         raise BadInputError(f"{path}: nested too deeply") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path}: {str(error).replace(' - at', ' at').replace('`', '')}") from error
+        text = str(error).replace(" - at", " at").replace("`", "")
+        raise BadInputError(f"{path}: {text}{_not_a_number(data, text)}") from error
+
+
+def _not_a_number(data: bytes, text: str) -> str:
+    """What Python's json module writes for numbers that are none, and JSON does not know, if an error points to it."""
+    place = re.search(r"\(byte (\d+)\)", text)
+    found = re.match(rb"NaN|Infinity", data[int(place[1]) :]) if place else None
+    return f": {found[0].decode()} is no number" if found else ""

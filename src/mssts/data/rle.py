@@ -47,7 +47,7 @@ def segmentation_fault(segmentation: object, height: int, width: int) -> str | N
         if isinstance(segmentation, list):
             _check_polygons(segmentation, height, width)
         else:
-            _run_lengths(segmentation, height, width)
+            run_lengths(segmentation, height, width)
     except ValueError as error:
         return str(error)
     return None
@@ -59,7 +59,7 @@ def decode(segmentation: object, height: int, width: int) -> Bool[np.ndarray, "{
     Raises:
         ValueError: The segmentation is not safe to decode; the message is that of `segmentation_fault`.
     """
-    runs = _run_lengths(segmentation, height, width)
+    runs = run_lengths(segmentation, height, width)
     values = np.zeros(len(runs), dtype=bool)
     values[1::2] = True
     return np.repeat(values, runs).reshape(width, height).T
@@ -71,7 +71,7 @@ def mask_extent(segmentation: object, height: int, width: int) -> Extent:
     Raises:
         ValueError: The segmentation is not safe to decode; the message is that of `segmentation_fault`.
     """
-    ends = np.cumsum(_run_lengths(segmentation, height, width))
+    ends = np.cumsum(run_lengths(segmentation, height, width))
     starts, ends = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
     inside = starts < ends
     if not inside.any():
@@ -92,7 +92,7 @@ def to_compressed(segmentation: object, height: int, width: int) -> dict:
     """
     if isinstance(segmentation, list):
         return _fill(segmentation, height, width)
-    runs = _run_lengths(segmentation, height, width)
+    runs = run_lengths(segmentation, height, width)
     size = [height, width]
     counts = segmentation["counts"]  # pyright: ignore[reportIndexIssue]
     if isinstance(counts, list):
@@ -100,13 +100,12 @@ def to_compressed(segmentation: object, height: int, width: int) -> dict:
     return {"size": size, "counts": counts.encode() if isinstance(counts, str) else counts}
 
 
-def _check_size(height: int, width: int) -> None:
-    if height < 1 or width < 1 or height * width > MAX_PIXELS:
-        raise ValueError(f"a frame of {height} x {width} is not possible")
+def run_lengths(segmentation: object, height: int, width: int) -> Int64[np.ndarray, " runs"]:
+    """The lengths of a segmentation's runs in pixels, 0 and 1 in turn, in column order; they add up to the frame.
 
-
-def _run_lengths(segmentation: object, height: int, width: int) -> Int64[np.ndarray, " runs"]:
-    """The lengths of a segmentation's runs, 0 and 1 in turn, in column order; they add up to the frame."""
+    Raises:
+        ValueError: The segmentation is not safe to decode; the message is that of `segmentation_fault`.
+    """
     if isinstance(segmentation, list):
         return _parse_counts(_fill(segmentation, height, width)["counts"])
     if not isinstance(segmentation, dict):
@@ -130,6 +129,11 @@ def _run_lengths(segmentation: object, height: int, width: int) -> Int64[np.ndar
     if (runs > height * width).any() or runs.sum() != height * width:
         raise ValueError(f"RLE counts do not add up to the frame's {height * width} pixels")
     return runs
+
+
+def _check_size(height: int, width: int) -> None:
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"a frame of {height} x {width} is not possible")
 
 
 def _listed_counts(counts: list) -> Int64[np.ndarray, " runs"]:

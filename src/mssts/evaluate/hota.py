@@ -19,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 
 from mssts.data.video_set import VideoSet
 from mssts.evaluate.accumulate import UNDEFINED
-from mssts.evaluate.results_file import Result
+from mssts.evaluate.results_file import AnyResult
 from mssts.evaluate.scored_tracks import DEFAULT_MIN_SCORE, VideoTracks, scored_tracks
 from mssts.evaluate.video_iou import Tube, frame_ious, shared_pixels
 
@@ -72,7 +72,11 @@ class _Scene(NamedTuple):
 
 
 def evaluate_hota(
-    truth: VideoSet, results: Sequence[Result], min_score: float = DEFAULT_MIN_SCORE, progress: bool = False
+    truth: VideoSet,
+    results: Sequence[AnyResult],
+    min_score: float = DEFAULT_MIN_SCORE,
+    name: str = "results",
+    progress: bool = False,
 ) -> Hota:
     """Compute HOTA and its parts.
 
@@ -80,6 +84,7 @@ def evaluate_hota(
         truth: The set with its ground truth.
         results: What was found.
         min_score: Results below this score are no tracks.
+        name: What errors call the results.
         progress: Show a progress bar.
 
     Raises:
@@ -87,7 +92,7 @@ def evaluate_hota(
     """
     by_class: dict[int, list[_Sums]] = {category_id: [] for category_id, _ in sorted(truth.categories)}
     per_video = {}
-    for tracks in scored_tracks(truth, results, min_score, progress):
+    for tracks in scored_tracks(truth, results, min_score, name, progress):
         sums = {category_id: _class_sums(tracks, category_id) for category_id in _categories(tracks)}
         for category_id, one in sums.items():
             by_class[category_id].append(one)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
+from mssts.evaluate.kernels import assign
+
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 # Mean mask area in pixels, both ends included: all, small, medium, large.
 AREA_RANGES = np.array([[0, 1e5**2], [0, 128**2], [128**2, 256**2], [256**2, 1e5**2]])
@@ -39,31 +41,16 @@ def match_video(
     A track outside of the area range, or a crowd, is ignored: a detection takes it only if no other is left for it,
     and is ignored then too. A crowd can be taken any number of times.
     """
-    counted = ~(is_crowd | _outside(true_areas))[:, None]
+    counted = ~(is_crowd | _outside(true_areas))
     shape = (len(AREA_RANGES), len(IOU_THRESHOLDS), len(scores))
     matched, ignored = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    taken = np.zeros((*shape[:2], len(true_areas)), dtype=bool)
-    thresholds = np.minimum(IOU_THRESHOLDS, _MAX_THRESHOLD)[:, None]
-    for index, iou in enumerate(ious):
-        free = (iou >= thresholds) & (~taken | is_crowd)
-        free &= counted == (free & counted).any(axis=-1, keepdims=True)
-        chosen = free & _is_last_best(np.where(free, iou, -1.0))
-        taken |= chosen
-        matched[..., index] = chosen.any(axis=-1)
-        ignored[..., index] = (chosen & ~counted).any(axis=-1)
+    if len(true_areas):
+        taken = np.zeros((len(IOU_THRESHOLDS), len(true_areas)), dtype=bool)
+        assign(ious, np.minimum(IOU_THRESHOLDS, _MAX_THRESHOLD), counted, is_crowd, taken, matched, ignored)
     ignored |= ~matched & _outside(detected_areas)[:, None]
-    return Matches(scores, matched, ignored, counted.sum(axis=(1, 2)))
+    return Matches(scores, matched, ignored, counted.sum(axis=1))
 
 
 def _outside(areas: Float[np.ndarray, " N"]) -> Bool[np.ndarray, "A N"]:
     """Which areas lie outside of each area range."""
     return (areas < AREA_RANGES[:, :1]) | (areas > AREA_RANGES[:, 1:])
-
-
-def _is_last_best(values: Float[np.ndarray, "A T G"]) -> Bool[np.ndarray, "A T G"]:
-    """Marks the highest value of each row; of equal ones the last, as the official code takes it."""
-    num = values.shape[-1]
-    if num == 0:
-        return np.zeros(values.shape, dtype=bool)
-    last = num - 1 - values[..., ::-1].argmax(axis=-1)
-    return np.arange(num) == last[..., None]

@@ -21,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from mssts.data.video_set import Video, VideoSet
 from mssts.evaluate.accumulate import UNDEFINED
 from mssts.evaluate.boundary import boundary_accuracy, trace
-from mssts.evaluate.results_file import Result
+from mssts.evaluate.results_file import AnyResult
 from mssts.evaluate.scored_tracks import DEFAULT_MIN_SCORE, VideoTracks, scored_tracks
 from mssts.evaluate.video_iou import Tube, frame_ious, frame_mask, to_tube
 
@@ -50,7 +50,11 @@ class _TrackScore(NamedTuple):
 
 
 def evaluate_region_boundary(
-    truth: VideoSet, results: Sequence[Result], min_score: float = DEFAULT_MIN_SCORE, progress: bool = False
+    truth: VideoSet,
+    results: Sequence[AnyResult],
+    min_score: float = DEFAULT_MIN_SCORE,
+    name: str = "results",
+    progress: bool = False,
 ) -> RegionBoundary:
     """Compute J&F and its parts; masks are decoded frame by frame.
 
@@ -58,6 +62,7 @@ def evaluate_region_boundary(
         truth: The set with its ground truth.
         results: What was found.
         min_score: Results below this score are no tracks.
+        name: What errors call the results.
         progress: Show a progress bar.
 
     Raises:
@@ -65,7 +70,7 @@ def evaluate_region_boundary(
     """
     per_video: dict[int, list[_TrackScore]] = {}
     per_category: dict[int, list[_TrackScore]] = defaultdict(list)
-    for tracks in scored_tracks(truth, results, min_score, progress):
+    for tracks in scored_tracks(truth, results, min_score, name, progress):
         scores = per_video[tracks.video.id] = _track_scores(tracks)
         for score in scores:
             per_category[score.category_id].append(score)

@@ -10,9 +10,10 @@ import msgspec
 from mssts.atomic_file import write_atomically
 from mssts.data.json_file import read_json
 from mssts.data.rle import Segmentation
-from mssts.data.video_set import VideoSet
+from mssts.data.video_set import Video, VideoSet
 from mssts.errors import BadInputError
-from mssts.evaluate.track_codes import compress_track
+from mssts.evaluate.threads import map_in_threads
+from mssts.evaluate.video_iou import Tube, json_to_tube, to_tube
 
 
 class Result(NamedTuple):
@@ -24,53 +25,107 @@ class Result(NamedTuple):
     segmentations: tuple[Segmentation | None, ...]
 
 
-class _Entry(msgspec.Struct):
+class StoredResult(msgspec.Struct, frozen=True):
+    """An entry of a results file whose segmentations are still JSON: far less memory than objects take."""
+
     video_id: int
     category_id: int
     score: float
-    segmentations: tuple[dict | list | None, ...]
+    segmentations: msgspec.Raw
 
 
-def load_results(path: Path, truth: VideoSet) -> list[Result]:
-    """Read a results file for the videos and categories of a set.
+AnyResult = Result | StoredResult
+_SEGMENTATIONS = msgspec.json.Decoder(tuple[dict | list | None, ...])
+
+
+def open_results(path: Path, truth: VideoSet) -> list[StoredResult]:
+    """Read a results file for the videos and categories of a set, all but the segmentations.
 
     Raises:
         BadInputError: The file is missing, not JSON or not a list of results; or an entry names an unknown video or
-            category, has another length than its video, a score that is no number, or a segmentation that is unsafe
-            or of another size than its video.
+            category, or has a score that is no number.
     """
-    entries: list[_Entry] = read_json(path, list[_Entry])
-    results = [Result(entry.video_id, entry.category_id, entry.score, entry.segmentations) for entry in entries]
+    results: list[StoredResult] = read_json(path, list[StoredResult])
     check_results(results, truth, str(path))
-    sizes = {video.id: (video.height, video.width) for video in truth.videos}
-    for index, result in enumerate(results):
-        try:
-            compress_track(result.segmentations, *sizes[result.video_id])
-        except ValueError as error:
-            raise BadInputError(f"{path}: result {index}, {error}") from error
     return results
 
 
-def check_results(results: Sequence[Result], truth: VideoSet, name: str = "results") -> None:
+def load_results(path: Path, truth: VideoSet) -> list[Result]:
+    """Read a results file for the videos and categories of a set, and judge every segmentation.
+
+    Raises:
+        BadInputError: As `open_results` and `result_tube` do.
+    """
+    videos = {video.id: video for video in truth.videos}
+
+    def load(entry: tuple[int, StoredResult]) -> Result:
+        index, stored = entry
+        where = f"{path}: result {index}"
+        result_tube(stored, videos[stored.video_id], where)
+        return _decode(stored, where)
+
+    return map_in_threads(load, list(enumerate(open_results(path, truth))))
+
+
+def result_tube(result: AnyResult, video: Video, where: str) -> Tube:
+    """Judge and measure the masks of a result.
+
+    Args:
+        result: The result.
+        video: The one that it belongs to.
+        where: How an error names the result.
+
+    Raises:
+        BadInputError: The segmentations are of another form, or not as many as the video has frames; or one is unsafe
+            to decode or of another size than the video.
+    """
+    length = len(video.file_names)
+    if isinstance(result, StoredResult):
+        tube = json_to_tube(result.segmentations, length, video.height, video.width)
+        if tube is not None:
+            return tube
+        result = _decode(result, where)
+    if len(result.segmentations) != length:
+        raise BadInputError(f"{where}: {len(result.segmentations)} segmentations for a video of {length} frames")
+    try:
+        return to_tube(result.segmentations, video.height, video.width)
+    except ValueError as error:
+        raise BadInputError(f"{where}, {error}") from error
+
+
+def _decode(stored: StoredResult, where: str) -> Result:
+    """The result with its segmentations as objects.
+
+    Raises:
+        BadInputError: They are of another form.
+    """
+    try:
+        segmentations = _SEGMENTATIONS.decode(stored.segmentations)
+    except RecursionError as error:
+        raise BadInputError(f"{where}: nested too deeply") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        text, _, place = str(error).replace("`", "").partition(" - at $")
+        raise BadInputError(f"{where}: {text} at $.segmentations{place}") from error
+    return Result(stored.video_id, stored.category_id, stored.score, segmentations)
+
+
+def check_results(results: Sequence[AnyResult], truth: VideoSet, name: str = "results") -> None:
     """Refuse results that do not belong to a set; segmentations are not looked at.
 
     Raises:
-        BadInputError: An entry names an unknown video or category, has another length than its video, or a score that
-            is no number. Entries are counted from 0.
+        BadInputError: An entry names an unknown video or category, or a score that is no number. Entries are counted
+            from 0.
     """
-    lengths = {video.id: len(video.file_names) for video in truth.videos}
-    categories = {category_id for category_id, _ in truth.categories}
+    video_ids = {video.id for video in truth.videos}
+    category_ids = {category_id for category_id, _ in truth.categories}
     for index, result in enumerate(results):
         where = f"{name}: result {index}"
-        if result.video_id not in lengths:
+        if result.video_id not in video_ids:
             raise BadInputError(f"{where}: unknown video_id {result.video_id}")
-        if result.category_id not in categories:
+        if result.category_id not in category_ids:
             raise BadInputError(f"{where}: unknown category_id {result.category_id}")
         if not math.isfinite(result.score):
             raise BadInputError(f"{where}: the score is {result.score}")
-        length = lengths[result.video_id]
-        if len(result.segmentations) != length:
-            raise BadInputError(f"{where}: {len(result.segmentations)} segmentations for a video of {length} frames")
 
 
 def save_results(results: Sequence[Result], path: Path) -> None:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from mssts.data.video_set import Track, Video, VideoSet
 from mssts.errors import BadInputError
-from mssts.evaluate.results_file import Result, check_results
+from mssts.evaluate.results_file import AnyResult, check_results, result_tube
 from mssts.evaluate.video_iou import Tube, to_tube
 
 DEFAULT_MIN_SCORE = 0.4
@@ -37,42 +37,52 @@ class VideoTracks(NamedTuple):
 
 
 def scored_tracks(
-    truth: VideoSet, results: Sequence[Result], min_score: float = DEFAULT_MIN_SCORE, progress: bool = False
+    truth: VideoSet,
+    results: Sequence[AnyResult],
+    min_score: float = DEFAULT_MIN_SCORE,
+    name: str = "results",
+    progress: bool = False,
 ) -> Iterator[VideoTracks]:
     """Go through the videos in file order; only one video's masks are held at a time.
 
     Args:
         truth: The set with its ground truth.
-        results: What was found.
+        results: What was found; those of `open_results` are decoded video by video.
         min_score: Results below this score are left out.
+        name: What errors call the results.
         progress: Show a progress bar.
 
     Raises:
         BadInputError: A result does not belong to the set (see `check_results`), or a segmentation is not safe to
             decode or of another size than its video.
     """
-    check_results(results, truth)
-    kept: dict[int, list[tuple[int, Result]]] = {video.id: [] for video in truth.videos}
+    check_results(results, truth, name)
+    kept: dict[int, list[tuple[int, AnyResult]]] = {video.id: [] for video in truth.videos}
     for index, result in enumerate(results):
         if result.score >= min_score:
             kept[result.video_id].append((index, result))
     true_tracks = truth.tracks_by_video()
     for video in tqdm(truth.videos, unit="video", disable=not progress):
-        true = [(track.is_crowd, f"{truth.path}: annotation {track.id}", track) for track in true_tracks[video.id]]
+        true = [(track.is_crowd, _true_track(track, video, str(truth.path))) for track in true_tracks[video.id]]
+        found = [
+            VisibleTrack(result.category_id, result_tube(result, video, f"{name}: result {index}"), float(result.score))
+            for index, result in kept[video.id]
+        ]
         yield VideoTracks(
             video,
-            truths=list(_visible(((name, track) for is_crowd, name, track in true if not is_crowd), video)),
-            crowds=list(_visible(((name, track) for is_crowd, name, track in true if is_crowd), video)),
-            found=list(_visible(((f"results: result {index}", result) for index, result in kept[video.id]), video)),
+            truths=_visible(track for is_crowd, track in true if not is_crowd),
+            crowds=_visible(track for is_crowd, track in true if is_crowd),
+            found=_visible(found),
         )
 
 
-def _visible(named: Iterable[tuple[str, Track | Result]], video: Video) -> Iterator[VisibleTrack]:
-    """The tracks that are seen at all; names are for errors."""
-    for name, item in named:
-        try:
-            tube = to_tube(item.segmentations, video.height, video.width)
-        except ValueError as error:
-            raise BadInputError(f"{name}, {error}") from error
-        if tube.areas.any():
-            yield VisibleTrack(item.category_id, tube, float(item.score) if isinstance(item, Result) else 1.0)
+def _true_track(track: Track, video: Video, path: str) -> VisibleTrack:
+    try:
+        tube = to_tube(track.segmentations, video.height, video.width)
+    except ValueError as error:
+        raise BadInputError(f"{path}: annotation {track.id}, {error}") from error
+    return VisibleTrack(track.category_id, tube, 1.0)
+
+
+def _visible(tracks: Iterable[VisibleTrack]) -> list[VisibleTrack]:
+    return [track for track in tracks if track.tube.areas.any()]

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from mssts.data.video_set import VideoSet
 from mssts.evaluate.accumulate import UNDEFINED
-from mssts.evaluate.results_file import Result
+from mssts.evaluate.results_file import AnyResult
 from mssts.evaluate.scored_tracks import DEFAULT_MIN_SCORE, VideoTracks, scored_tracks
 from mssts.evaluate.video_iou import Tube, cut, frame_ious, video_ious
 
@@ -47,7 +47,11 @@ class _TrackSteps(NamedTuple):
 
 
 def evaluate_temporal_stability(
-    truth: VideoSet, results: Sequence[Result], min_score: float = DEFAULT_MIN_SCORE, progress: bool = False
+    truth: VideoSet,
+    results: Sequence[AnyResult],
+    min_score: float = DEFAULT_MIN_SCORE,
+    name: str = "results",
+    progress: bool = False,
 ) -> TemporalStability:
     """Compare how much found and true masks change from frame to frame.
 
@@ -55,6 +59,7 @@ def evaluate_temporal_stability(
         truth: The set with its ground truth.
         results: What was found.
         min_score: Results below this score are no tracks.
+        name: What errors call the results.
         progress: Show a progress bar.
 
     Raises:
@@ -62,7 +67,7 @@ def evaluate_temporal_stability(
     """
     per_video: dict[int, list[_TrackSteps]] = {}
     per_category: dict[int, list[_TrackSteps]] = defaultdict(list)
-    for tracks in scored_tracks(truth, results, min_score, progress):
+    for tracks in scored_tracks(truth, results, min_score, name, progress):
         steps = per_video[tracks.video.id] = list(_steps(tracks))
         for one in steps:
             per_category[one.category_id].append(one)

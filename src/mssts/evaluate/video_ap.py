@@ -15,7 +15,8 @@ from mssts.data.video_set import Track, Video, VideoSet
 from mssts.errors import BadInputError
 from mssts.evaluate.accumulate import MAX_DETECTIONS, accumulate, summarize
 from mssts.evaluate.matching import Matches, match_video
-from mssts.evaluate.results_file import Result, check_results
+from mssts.evaluate.results_file import AnyResult, check_results, result_tube
+from mssts.evaluate.threads import map_in_threads
 from mssts.evaluate.video_iou import Tube, mean_area, to_tube, video_ious
 
 
@@ -30,14 +31,24 @@ MatchesByClass = dict[int, dict[int, Matches]]
 """Matches by category id and video id."""
 
 
-class _Group(NamedTuple):
-    """What one video holds of one class: ground truth in file order, results with their places in the list."""
+class _VideoWork(NamedTuple):
+    """What there is of one video: ground truth in file order, results with their places in the list."""
 
+    video: Video
     truths: list[Track]
-    results: list[tuple[int, Result]]
+    results: list[tuple[int, AnyResult]]
 
 
-def evaluate_video_ap(truth: VideoSet, results: Sequence[Result], video_ids: Collection[int] | None = None) -> VideoAp:
+class _Found(NamedTuple):
+    """A result that was judged and measured."""
+
+    score: float
+    tube: Tube
+
+
+def evaluate_video_ap(
+    truth: VideoSet, results: Sequence[AnyResult], video_ids: Collection[int] | None = None
+) -> VideoAp:
     """Compute the official numbers; for several subsets of one set, call `match_results` once and `video_ap` for each.
 
     Args:
@@ -46,23 +57,41 @@ def evaluate_video_ap(truth: VideoSet, results: Sequence[Result], video_ids: Col
         video_ids: Only these videos count, such as those with an attribute; None takes all.
 
     Raises:
-        BadInputError: A result does not belong to the set (see `check_results`), or a segmentation is not safe to
-            decode or of another size than its video.
+        BadInputError: A result does not belong to the set (see `check_results` and `result_tube`), or a segmentation
+            is not safe to decode or of another size than its video.
     """
     return video_ap(match_results(truth, results), video_ids)
 
 
-def match_results(truth: VideoSet, results: Sequence[Result]) -> MatchesByClass:
-    """Match the results of every class and video, which is nearly all the work; see `evaluate_video_ap`."""
-    check_results(results, truth)
-    videos = {video.id: video for video in truth.videos}
-    # A class without ground truth is undefined, whatever was found of it.
+def match_results(
+    truth: VideoSet, results: Sequence[AnyResult], name: str = "results", progress: bool = False
+) -> MatchesByClass:
+    """Match the results of every class and video on all cores, which is nearly all the work.
+
+    Args:
+        truth: The set with its ground truth.
+        results: As for `evaluate_video_ap`; those of `open_results` are decoded video by video.
+        name: What errors call the results.
+        progress: Show a progress bar.
+
+    Raises:
+        BadInputError: As `evaluate_video_ap` does.
+    """
+    check_results(results, truth, name)
     with_truth = {track.category_id for track in truth.tracks}
+
+    def match(work: _VideoWork) -> dict[int, Matches]:
+        truths = _true_tubes(work, str(truth.path))
+        found = _found_tubes(work, name)
+        # A class without ground truth is undefined, whatever was found of it.
+        classes = (truths.keys() | found.keys()) & with_truth
+        return {category_id: _match(found.get(category_id, []), truths.get(category_id, [])) for category_id in classes}
+
+    works = _by_video(truth, results)
     matches: MatchesByClass = {category_id: {} for category_id, _ in sorted(truth.categories)}
-    groups = _group(truth.tracks, results)
-    for category_id, video_id in sorted(groups):  # the order of the videos decides between equal scores
-        if category_id in with_truth:
-            matches[category_id][video_id] = _match(truth, videos[video_id], groups[category_id, video_id])
+    for work, matched in zip(works, map_in_threads(match, works, "video", progress), strict=True):
+        for category_id, one in matched.items():
+            matches[category_id][work.video.id] = one
     return matches
 
 
@@ -78,32 +107,45 @@ def video_ap(matches: MatchesByClass, video_ids: Collection[int] | None = None) 
     return VideoAp(summarize(list(curves.values())), per_category)
 
 
-def _group(tracks: Iterable[Track], results: Iterable[Result]) -> dict[tuple[int, int], _Group]:
-    """Ground truth and results by category id and video id."""
-    groups: dict[tuple[int, int], _Group] = defaultdict(lambda: _Group([], []))
-    for track in tracks:
-        groups[track.category_id, track.video_id].truths.append(track)
+def _by_video(truth: VideoSet, results: Iterable[AnyResult]) -> list[_VideoWork]:
+    """What there is of each video, ordered by id: that order decides between equal scores."""
+    works = {video.id: _VideoWork(video, [], []) for video in sorted(truth.videos, key=lambda video: video.id)}
+    for track in truth.tracks:
+        works[track.video_id].truths.append(track)
     for index, result in enumerate(results):
-        groups[result.category_id, result.video_id].results.append((index, result))
-    return dict(groups)
+        works[result.video_id].results.append((index, result))
+    return list(works.values())
 
 
-def _match(truth: VideoSet, video: Video, group: _Group) -> Matches:
+def _true_tubes(work: _VideoWork, path: str) -> dict[int, list[tuple[Track, Tube]]]:
+    """The ground truth of a video by category id."""
+    tubes: dict[int, list[tuple[Track, Tube]]] = defaultdict(list)
+    for track in work.truths:
+        try:
+            tube = to_tube(track.segmentations, work.video.height, work.video.width)
+        except ValueError as error:
+            raise BadInputError(f"{path}: annotation {track.id}, {error}") from error
+        tubes[track.category_id].append((track, tube))
+    return tubes
+
+
+def _found_tubes(work: _VideoWork, name: str) -> dict[int, list[_Found]]:
+    """The results of a video by category id, in the order of the list."""
+    tubes: dict[int, list[_Found]] = defaultdict(list)
+    for index, result in work.results:
+        tube = result_tube(result, work.video, f"{name}: result {index}")
+        tubes[result.category_id].append(_Found(float(result.score), tube))
+    return tubes
+
+
+def _match(found: Sequence[_Found], truths: Sequence[tuple[Track, Tube]]) -> Matches:
     """Match the best results of one video and class."""
-    best = sorted(group.results, key=lambda item: -item[1].score)[: MAX_DETECTIONS[-1]]
-    detections = [_tube(result, video, f"results: result {index}") for index, result in best]
-    truths = [_tube(track, video, f"{truth.path}: annotation {track.id}") for track in group.truths]
+    best = sorted(found, key=lambda one: -one.score)[: MAX_DETECTIONS[-1]]
+    detections, true_tubes = [one.tube for one in best], [tube for _, tube in truths]
     return match_video(
-        video_ious(detections, truths),
-        np.array([result.score for _, result in best], dtype=np.float64),
+        video_ious(detections, true_tubes),
+        np.array([one.score for one in best], dtype=np.float64),
         np.array([mean_area(tube) for tube in detections], dtype=np.float64),
-        np.array([mean_area(tube) for tube in truths], dtype=np.float64),
-        np.array([track.is_crowd for track in group.truths], dtype=bool),
+        np.array([mean_area(tube) for tube in true_tubes], dtype=np.float64),
+        np.array([track.is_crowd for track, _ in truths], dtype=bool),
     )
-
-
-def _tube(item: Result | Track, video: Video, where: str) -> Tube:
-    try:
-        return to_tube(item.segmentations, video.height, video.width)
-    except ValueError as error:
-        raise BadInputError(f"{where}, {error}") from error

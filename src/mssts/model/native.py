@@ -4,7 +4,6 @@ The threads are Python's, without the interpreter lock: Numba's own end the proc
 """
 
 import itertools
-import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -38,20 +37,13 @@ def kernel(*argument_types: str, **options: Any) -> Callable[[Callable[..., None
     Raises:
         ImportError: Numba is not there, or is switched off.
     """
-    from numba import config, njit
+    from numba import config
+
+    from mssts.compiled import compile_now
 
     if config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
         raise ImportError("Numba is switched off (NUMBA_DISABLE_JIT)")
-    signature = f"void({', '.join(argument_types)}, int64, int64)"
-    options = {"nogil": True, "error_model": "numpy", **options}
-
-    def compile_now(function: Callable[..., None]) -> Callable[..., None]:
-        try:
-            return njit(signature, cache=True, **options)(function)
-        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
-            return njit(signature, **options)(function)
-
-    return compile_now
+    return compile_now(f"void({', '.join(argument_types)}, int64, int64)", **options)
 
 
 def run_in_threads(compiled: Callable[..., None], count: int, *arguments: Any) -> None:

@@ -4,13 +4,14 @@ import argparse
 import csv
 import io
 import json
+import sys
 from collections.abc import Sequence
 
 from mssts.atomic_file import write_atomically
 from mssts.data.video_set import VideoSet, load_video_set
 from mssts.errors import BadInputError, UsageError
 from mssts.evaluate.attribute_subsets import attribute_subsets
-from mssts.evaluate.results_file import Result, load_results, save_results
+from mssts.evaluate.results_file import Result, StoredResult, open_results, save_results
 from mssts.evaluate.video_ap import VideoAp, match_results, video_ap
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
@@ -24,7 +25,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
         BadInputError: The set, the results or the model's frames cannot be used.
     """
     truth, results = _from_files(options) if options.results else _from_model(options)
-    matches = match_results(truth, results)
+    name = str(options.results or "results")
+    matches = match_results(truth, results, name, progress=not options.quiet)
     overall = video_ap(matches)
     subsets = {}
     if options.attributes:
@@ -38,14 +40,17 @@ def run_evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _from_files(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
+def _from_files(options: argparse.Namespace) -> tuple[VideoSet, list[StoredResult]]:
     """The ground truth and results that the options name; needs no torch."""
     if options.gt is None or options.model is not None or options.data is not None:
         raise UsageError("evaluate: --results goes with --gt, --model with --data")
     if not options.gt.is_file():
         raise BadInputError(f"{options.gt}: no such file")
     truth = _with_truth(load_video_set(options.gt))
-    return truth, load_results(options.results, truth)
+    results = open_results(options.results, truth)
+    if not results:
+        print(f"{options.results}: holds no results, so everything counts as missed", file=sys.stderr)
+    return truth, results
 
 
 def _from_model(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
