@@ -89,8 +89,7 @@ def _decode_each(segmentations: Sequence[Segmentation | None], height: int, widt
 
 def mean_area(tube: Tube) -> float:
     """Mean mask area in pixels over the frames where the track is visible; 0 for one that never is."""
-    visible = int(np.count_nonzero(tube.areas))
-    return float(tube.areas.sum() / visible) if visible else 0.0
+    return float(tube.areas.sum()) / max(np.count_nonzero(tube.areas), 1)
 
 
 def shared_pixels(detections: Sequence[Tube], truths: Sequence[Tube]) -> Int64[np.ndarray, "detections truths T"]:
@@ -108,8 +107,8 @@ def video_ious(detections: Sequence[Tube], truths: Sequence[Tube]) -> Float[np.n
     if not (detections and truths):
         return np.zeros((len(detections), len(truths)))
     shared = shared_pixels(detections, truths).sum(axis=-1)
-    detected_areas = np.array([tube.areas.sum() for tube in detections], dtype=np.int64)
-    true_areas = np.array([tube.areas.sum() for tube in truths], dtype=np.int64)
+    detected_areas = np.stack([tube.areas for tube in detections]).sum(axis=-1)
+    true_areas = np.stack([tube.areas for tube in truths]).sum(axis=-1)
     union = detected_areas[:, None] + true_areas - shared
     return shared / np.maximum(union, 1)
 
