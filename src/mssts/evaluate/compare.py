@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from mssts.data.video_set import VideoSet
 from mssts.evaluate.accumulate import NUMBER_NAMES, UNDEFINED
-from mssts.evaluate.results_file import Result
+from mssts.evaluate.results_file import AnyResult
 from mssts.evaluate.video_ap import MatchesByClass, match_results, video_ap
 from mssts.evaluate.weighted_ap import weighted_numbers
 
@@ -60,18 +60,20 @@ class Comparison(NamedTuple):
 
 def compare_results(
     truth: VideoSet,
-    first: Sequence[Result],
-    second: Sequence[Result],
+    first: Sequence[AnyResult],
+    second: Sequence[AnyResult],
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
+    names: tuple[str, str] = ("first results", "second results"),
 ) -> Comparison:
-    """Compare two results of one set; the same seed gives the same intervals.
+    """Compare two results of one set; the same seed gives the same intervals, and `names` are those of errors.
 
     Raises:
         BadInputError: A result does not belong to the set (see `check_results`).
     """
     video_ids = sorted(video.id for video in truth.videos)
-    return compare_matches(video_ids, match_results(truth, first), match_results(truth, second), num_resamples, seed)
+    matches = match_results(truth, first, names[0]), match_results(truth, second, names[1])
+    return compare_matches(video_ids, *matches, num_resamples, seed)
 
 
 def compare_matches(

@@ -19,9 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
-from pycocotools import mask as coco_mask
 
-from mssts.evaluate.video_iou import Tube
+from mssts.evaluate.video_iou import Tube, shared_pixels
 
 FITS = 0.5
 OVERLAPS = 0.1
@@ -122,7 +121,7 @@ def followed_track(detection: Tube, tracks: Sequence[Tube], is_own_class: Bool[n
     0.5 or more: so the switch is the error, not the masks.
     """
     true_areas = np.stack([track.areas for track in tracks])
-    shared = _shared_pixels(detection, tracks)
+    shared = shared_pixels([detection], tracks)[0]
     frame_ious = shared / np.maximum(detection.areas + true_areas - shared, 1)
     followed = frame_ious.argmax(axis=0)
     agrees = frame_ious.max(axis=0) >= FITS
@@ -137,18 +136,3 @@ def followed_track(detection: Tube, tracks: Sequence[Tube], is_own_class: Bool[n
     mended_shared = np.where(strays, true_areas[track], shared[track]).sum()
     union = mended_areas + true_areas[track].sum() - mended_shared
     return track if mended_shared >= FITS * union else None
-
-
-def _shared_pixels(detection: Tube, tracks: Sequence[Tube]) -> Float[np.ndarray, "G T"]:
-    """How many pixels a detection shares with each track in each frame."""
-    shared = np.zeros((len(tracks), len(detection.areas)))
-    for frame in np.flatnonzero(detection.areas):
-        seen = [index for index, track in enumerate(tracks) if track.areas[frame]]
-        if seen:
-            shares = coco_mask.iou(
-                [detection.codes[frame]],  # pyright: ignore[reportArgumentType]
-                [tracks[index].codes[frame] for index in seen],  # pyright: ignore[reportArgumentType]
-                [1] * len(seen),  # the part of the detection, as in `video_ious`
-            )
-            shared[seen, frame] = np.rint(shares[0] * detection.areas[frame])
-    return shared

@@ -16,7 +16,7 @@ from mssts.errors import BadInputError
 from mssts.evaluate.accumulate import MAX_DETECTIONS, RECALL_POINTS, Curves, accumulate, summarize
 from mssts.evaluate.error_kinds import ErrorKind, explain, taken_tracks
 from mssts.evaluate.matching import AREA_RANGES, IOU_THRESHOLDS, Matches
-from mssts.evaluate.results_file import Result, check_results
+from mssts.evaluate.results_file import AnyResult, check_results, result_tube
 from mssts.evaluate.video_iou import Tube, to_tube, video_ious
 
 CLAIMING = frozenset({ErrorKind.WRONG_CLASS, ErrorKind.BAD_MASK, ErrorKind.IDENTITY_SWITCH})
@@ -64,7 +64,7 @@ class Judged(NamedTuple):
     iou: float
 
 
-def find_errors(truth: VideoSet, results: Sequence[Result]) -> ErrorReport:
+def find_errors(truth: VideoSet, results: Sequence[AnyResult]) -> ErrorReport:
     """Find all errors that cost AP50.
 
     Left out is what AP does not look at: all but the best 100 detections per video and class, detections that match a
@@ -89,7 +89,7 @@ def find_errors(truth: VideoSet, results: Sequence[Result]) -> ErrorReport:
     )
 
 
-def judge_results(truth: VideoSet, results: Sequence[Result]) -> list[Judged]:
+def judge_results(truth: VideoSet, results: Sequence[AnyResult]) -> list[Judged]:
     """Every detection that counts, by video id, class and falling score.
 
     Raises:
@@ -97,7 +97,7 @@ def judge_results(truth: VideoSet, results: Sequence[Result]) -> list[Judged]:
     """
     check_results(results, truth)
     counted = {track.category_id for track in truth.tracks if not track.is_crowd}
-    found: dict[int, list[tuple[int, Result]]] = defaultdict(list)
+    found: dict[int, list[tuple[int, AnyResult]]] = defaultdict(list)
     for index, result in enumerate(results):
         if result.category_id in counted:
             found[result.video_id].append((index, result))
@@ -109,14 +109,14 @@ def judge_results(truth: VideoSet, results: Sequence[Result]) -> list[Judged]:
 
 
 def _judge_video(
-    truth: VideoSet, video: Video, found: Sequence[tuple[int, Result]], places: Sequence[int]
+    truth: VideoSet, video: Video, found: Sequence[tuple[int, AnyResult]], places: Sequence[int]
 ) -> Iterable[Judged]:
     """The detections of one video that count."""
     tracks = [truth.tracks[place] for place in places]
-    true_tubes = [_tube(track, video, f"{truth.path}: annotation {track.id}") for track in tracks]
+    true_tubes = [_true_tube(track, video, f"{truth.path}: annotation {track.id}") for track in tracks]
     is_crowd = np.array([track.is_crowd for track in tracks], dtype=bool)
     best = _best_of_each_class(found)
-    tubes = [_tube(result, video, f"results: result {index}") for index, result in best]
+    tubes = [result_tube(result, video, f"results: result {index}") for index, result in best]
     ious = video_ious(tubes, true_tubes)
     true_classes = np.array([track.category_id for track in tracks], dtype=np.int64)
     is_own = np.array([result.category_id for _, result in best], dtype=np.int64)[:, None] == true_classes
@@ -131,7 +131,7 @@ def _judge_video(
         yield Judged(index, video.id, result.category_id, float(result.score), kind, track, iou)
 
 
-def _best_of_each_class(found: Sequence[tuple[int, Result]]) -> list[tuple[int, Result]]:
+def _best_of_each_class(found: Sequence[tuple[int, AnyResult]]) -> list[tuple[int, AnyResult]]:
     """The best 100 results of each class, class by class, best first; of equal scores the earlier."""
     best = []
     for category_id in sorted({result.category_id for _, result in found}):
@@ -152,9 +152,9 @@ def _taken_of_each_class(
     return taken
 
 
-def _tube(item: Result | Track, video: Video, where: str) -> Tube:
+def _true_tube(track: Track, video: Video, where: str) -> Tube:
     try:
-        return to_tube(item.segmentations, video.height, video.width)
+        return to_tube(track.segmentations, video.height, video.width)
     except ValueError as error:
         raise BadInputError(f"{where}, {error}") from error
 

@@ -21,12 +21,12 @@ from typing import NamedTuple
 import msgspec
 
 from mssts.atomic_file import write_atomically
+from mssts.data.rle import to_compressed
 from mssts.data.set_writer import as_text
 from mssts.data.video_set import VideoSet
 from mssts.errors import BadInputError
 from mssts.evaluate.accumulate import MAX_DETECTIONS
-from mssts.evaluate.results_file import Result, check_results
-from mssts.evaluate.track_codes import compress_track
+from mssts.evaluate.results_file import Result, check_results, result_tube
 
 ENTRY = "results.json"
 USUAL_LIMIT = 300_000_000
@@ -82,14 +82,16 @@ def write_submission(results: Sequence[Result], videos: VideoSet, path: Path, na
 
 def _compressed(results: Sequence[Result], videos: VideoSet, name: str) -> list[Result]:
     """The results with every segmentation as a compressed code whose counts are text, or None."""
-    sizes = {video.id: (video.height, video.width) for video in videos.videos}
+    by_id = {video.id: video for video in videos.videos}
     compressed = []
     for index, result in enumerate(results):
-        try:
-            codes = compress_track(result.segmentations, *sizes[result.video_id])
-        except ValueError as error:
-            raise BadInputError(f"{name}: result {index}, {error}") from error
-        compressed.append(result._replace(segmentations=tuple(code and as_text(code) for code in codes)))
+        video, where = by_id[result.video_id], f"{name}: result {index}"
+        result_tube(result, video, where)  # refuses what is not sound
+        codes = [
+            as_text(to_compressed(segmentation, video.height, video.width)) if segmentation else None
+            for segmentation in result.segmentations
+        ]
+        compressed.append(result._replace(segmentations=tuple(codes)))
     return compressed
 
 

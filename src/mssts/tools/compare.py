@@ -9,7 +9,7 @@ from mssts.atomic_file import write_atomically
 from mssts.data.video_set import VideoSet, load_video_set
 from mssts.errors import BadInputError
 from mssts.evaluate.compare import Comparison, Difference, compare_results
-from mssts.evaluate.results_file import load_results
+from mssts.evaluate.results_file import open_results
 
 NUM_VIDEOS_SHOWN = 10
 
@@ -25,8 +25,9 @@ def run_compare(options: argparse.Namespace) -> int:
     truth = load_video_set(options.gt)
     if not truth.has_truth:
         raise BadInputError(f"{options.gt}: has no ground truth")
-    results = load_results(options.first, truth), load_results(options.second, truth)
-    comparison = compare_results(truth, *results, num_resamples=options.resamples, seed=options.seed)
+    results = open_results(options.first, truth), open_results(options.second, truth)
+    files = str(options.first), str(options.second)
+    comparison = compare_results(truth, *results, num_resamples=options.resamples, seed=options.seed, names=files)
     names = _video_names(truth)
     # The file first: whoever reads the table may close the pipe early.
     if options.json:
