@@ -35,22 +35,24 @@ def match_video(
     detected_areas: Float[np.ndarray, " D"],
     true_areas: Float[np.ndarray, " G"],
     is_crowd: Bool[np.ndarray, " G"],
+    ranges: Float[np.ndarray, "A 2"] = AREA_RANGES,
 ) -> Matches:
     """Match the detections, which come best first; ground-truth tracks come in file order.
 
     A track outside of the area range, or a crowd, is ignored: a detection takes it only if no other is left for it,
-    and is ignored then too. A crowd can be taken any number of times.
+    and is ignored then too. A crowd can be taken any number of times. With other `ranges`, the areas are whatever
+    those are ranges of.
     """
-    counted = ~(is_crowd | _outside(true_areas))
-    shape = (len(AREA_RANGES), len(IOU_THRESHOLDS), len(scores))
+    counted = ~(is_crowd | _outside(true_areas, ranges))
+    shape = (len(ranges), len(IOU_THRESHOLDS), len(scores))
     matched, ignored = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     if len(true_areas):
         taken = np.zeros((len(IOU_THRESHOLDS), len(true_areas)), dtype=bool)
         assign(ious, np.minimum(IOU_THRESHOLDS, _MAX_THRESHOLD), counted, is_crowd, taken, matched, ignored)
-    ignored |= ~matched & _outside(detected_areas)[:, None]
+    ignored |= ~matched & _outside(detected_areas, ranges)[:, None]
     return Matches(scores, matched, ignored, counted.sum(axis=1))
 
 
-def _outside(areas: Float[np.ndarray, " N"]) -> Bool[np.ndarray, "A N"]:
-    """Which areas lie outside of each area range."""
-    return (areas < AREA_RANGES[:, :1]) | (areas > AREA_RANGES[:, 1:])
+def _outside(areas: Float[np.ndarray, " N"], ranges: Float[np.ndarray, "A 2"]) -> Bool[np.ndarray, "A N"]:
+    """Which areas lie outside of each range."""
+    return (areas < ranges[:, :1]) | (areas > ranges[:, 1:])

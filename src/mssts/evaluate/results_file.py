@@ -62,7 +62,7 @@ def load_results(path: Path, truth: VideoSet) -> list[Result]:
         index, stored = entry
         where = f"{path}: result {index}"
         result_tube(stored, videos[stored.video_id], where)
-        return _decode(stored, where)
+        return as_result(stored, where)
 
     return map_in_threads(load, list(enumerate(open_results(path, truth))))
 
@@ -84,7 +84,7 @@ def result_tube(result: AnyResult, video: Video, where: str) -> Tube:
         tube = json_to_tube(result.segmentations, length, video.height, video.width)
         if tube is not None:
             return tube
-        result = _decode(result, where)
+        result = as_result(result, where)
     if len(result.segmentations) != length:
         raise BadInputError(f"{where}: {len(result.segmentations)} segmentations for a video of {length} frames")
     try:
@@ -93,20 +93,22 @@ def result_tube(result: AnyResult, video: Video, where: str) -> Tube:
         raise BadInputError(f"{where}, {error}") from error
 
 
-def _decode(stored: StoredResult, where: str) -> Result:
-    """The result with its segmentations as objects.
+def as_result(result: AnyResult, where: str) -> Result:
+    """The result with its segmentations as objects; `where` is how an error names it.
 
     Raises:
         BadInputError: They are of another form.
     """
+    if isinstance(result, Result):
+        return result
     try:
-        segmentations = _SEGMENTATIONS.decode(stored.segmentations)
+        segmentations = _SEGMENTATIONS.decode(result.segmentations)
     except RecursionError as error:
         raise BadInputError(f"{where}: nested too deeply") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         text, _, place = str(error).replace("`", "").partition(" - at $")
         raise BadInputError(f"{where}: {text} at $.segmentations{place}") from error
-    return Result(stored.video_id, stored.category_id, stored.score, segmentations)
+    return Result(result.video_id, result.category_id, result.score, segmentations)
 
 
 def check_results(results: Sequence[AnyResult], truth: VideoSet, name: str = "results") -> None:

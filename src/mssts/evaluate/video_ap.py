@@ -6,15 +6,16 @@ One thing differs on purpose: the official code counts a hit of a ground-truth t
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from mssts.data.video_set import Track, Video, VideoSet
 from mssts.errors import BadInputError
-from mssts.evaluate.accumulate import MAX_DETECTIONS, accumulate, summarize
-from mssts.evaluate.matching import Matches, match_video
+from mssts.evaluate.accumulate import MAX_DETECTIONS, Curves, accumulate, summarize
+from mssts.evaluate.matching import AREA_RANGES, Matches, match_video
 from mssts.evaluate.results_file import AnyResult, check_results, result_tube
 from mssts.evaluate.threads import map_in_threads
 from mssts.evaluate.video_iou import Tube, mean_area, to_tube, video_ious
@@ -63,8 +64,23 @@ def evaluate_video_ap(
     return video_ap(match_results(truth, results), video_ids)
 
 
+class SizeRanges(NamedTuple):
+    """What makes a track small, medium or large, and the bounds of all, small, medium and large, both included."""
+
+    measure: Callable[[Tube], float]
+    ranges: Float[np.ndarray, "A 2"]
+
+
+BY_AREA = SizeRanges(mean_area, AREA_RANGES)
+"""The official division: by the mean mask area in pixels."""
+
+
 def match_results(
-    truth: VideoSet, results: Sequence[AnyResult], name: str = "results", progress: bool = False
+    truth: VideoSet,
+    results: Sequence[AnyResult],
+    name: str = "results",
+    progress: bool = False,
+    sizes: SizeRanges = BY_AREA,
 ) -> MatchesByClass:
     """Match the results of every class and video on all cores, which is nearly all the work.
 
@@ -73,6 +89,7 @@ def match_results(
         results: As for `evaluate_video_ap`; those of `open_results` are decoded video by video.
         name: What errors call the results.
         progress: Show a progress bar.
+        sizes: How tracks are divided.
 
     Raises:
         BadInputError: As `evaluate_video_ap` does.
@@ -85,7 +102,10 @@ def match_results(
         found = _found_tubes(work, name)
         # A class without ground truth is undefined, whatever was found of it.
         classes = (truths.keys() | found.keys()) & with_truth
-        return {category_id: _match(found.get(category_id, []), truths.get(category_id, [])) for category_id in classes}
+        return {
+            category_id: _match(found.get(category_id, []), truths.get(category_id, []), sizes)
+            for category_id in classes
+        }
 
     works = _by_video(truth, results)
     matches: MatchesByClass = {category_id: {} for category_id, _ in sorted(truth.categories)}
@@ -95,14 +115,19 @@ def match_results(
     return matches
 
 
-def video_ap(matches: MatchesByClass, video_ids: Collection[int] | None = None) -> VideoAp:
-    """The official numbers over all videos, or over some."""
-    curves = {
+def class_curves(matches: MatchesByClass, video_ids: Collection[int] | None = None) -> dict[int, Curves]:
+    """Precision and recall of each class over all videos, or over some."""
+    return {
         category_id: accumulate(
             [one for video_id, one in by_video.items() if video_ids is None or video_id in video_ids]
         )
         for category_id, by_video in matches.items()
     }
+
+
+def video_ap(matches: MatchesByClass, video_ids: Collection[int] | None = None) -> VideoAp:
+    """The official numbers over all videos, or over some."""
+    curves = class_curves(matches, video_ids)
     per_category = {category_id: summarize([one]) for category_id, one in curves.items()}
     return VideoAp(summarize(list(curves.values())), per_category)
 
@@ -138,14 +163,15 @@ def _found_tubes(work: _VideoWork, name: str) -> dict[int, list[_Found]]:
     return tubes
 
 
-def _match(found: Sequence[_Found], truths: Sequence[tuple[Track, Tube]]) -> Matches:
+def _match(found: Sequence[_Found], truths: Sequence[tuple[Track, Tube]], sizes: SizeRanges) -> Matches:
     """Match the best results of one video and class."""
     best = sorted(found, key=lambda one: -one.score)[: MAX_DETECTIONS[-1]]
     detections, true_tubes = [one.tube for one in best], [tube for _, tube in truths]
     return match_video(
         video_ious(detections, true_tubes),
         np.array([one.score for one in best], dtype=np.float64),
-        np.array([mean_area(tube) for tube in detections], dtype=np.float64),
-        np.array([mean_area(tube) for tube in true_tubes], dtype=np.float64),
+        np.array([sizes.measure(tube) for tube in detections], dtype=np.float64),
+        np.array([sizes.measure(tube) for tube in true_tubes], dtype=np.float64),
         np.array([track.is_crowd for track, _ in truths], dtype=bool),
+        sizes.ranges,
     )

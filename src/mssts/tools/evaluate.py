@@ -1,20 +1,18 @@
 """The verb `evaluate`: the official numbers of a results file, or of a model on a data set."""
 
 import argparse
-import csv
-import io
 import json
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 from mssts.atomic_file import write_atomically
 from mssts.data.video_set import VideoSet, load_video_set
 from mssts.errors import BadInputError, UsageError
-from mssts.evaluate.attribute_subsets import attribute_subsets
-from mssts.evaluate.results_file import Result, StoredResult, open_results, save_results
-from mssts.evaluate.video_ap import VideoAp, match_results, video_ap
-
-COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
+from mssts.evaluate.analysis import PARTS, Analysis, Part, analyse
+from mssts.evaluate.results_file import AnyResult, Result, StoredResult, open_results, save_results
+from mssts.tools.evaluation_tables import as_csv, as_facts, as_text
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
@@ -25,19 +23,35 @@ def run_evaluate(options: argparse.Namespace) -> int:
         BadInputError: The set, the results or the model's frames cannot be used.
     """
     truth, results = _from_files(options) if options.results else _from_model(options)
+    parts: list[Part] = [part for part in PARTS if options.report or getattr(options, part)]
     name = str(options.results or "results")
-    matches = match_results(truth, results, name, progress=not options.quiet)
-    overall = video_ap(matches)
-    subsets = {}
-    if options.attributes:
-        subsets = {name: (len(ids), video_ap(matches, ids)) for name, ids in attribute_subsets(truth).items()}
+    analysis = analyse(truth, results, parts, name, progress=not options.quiet)
     # Files first: whoever reads the table may close the pipe early.
     if options.json:
-        write_atomically(options.json, json.dumps(_facts(truth, overall, subsets), indent=1) + "\n")
+        write_atomically(options.json, json.dumps(as_facts(truth, analysis), indent=1) + "\n")
     if options.csv:
-        write_atomically(options.csv, _as_csv(truth, overall, subsets))
-    print(_table(truth, overall, subsets))
+        write_atomically(options.csv, as_csv(truth, analysis))
+    if options.report:
+        title = f"{options.results or options.model} on {truth.path}"
+        _write_report(truth, results, analysis, options.report, title)
+    print(as_text(truth, analysis))
     return 0
+
+
+def _write_report(truth: VideoSet, results: Sequence[AnyResult], analysis: Analysis, folder: Path, title: str) -> None:
+    """Write the page.
+
+    Raises:
+        BadInputError: The libraries of the report are not installed.
+        ResourceError: The folder cannot be written.
+    """
+    for library in ("jinja2", "matplotlib"):
+        if find_spec(library) is None:
+            raise BadInputError(f"the report needs {library}: pip install 'mssts[viz]'")
+    from mssts.report.page import write_report
+
+    path = write_report(truth, results, analysis, folder, title)
+    print(f"report: {path}", file=sys.stderr)
 
 
 def _from_files(options: argparse.Namespace) -> tuple[VideoSet, list[StoredResult]]:
@@ -87,58 +101,3 @@ def _with_truth(truth: VideoSet) -> VideoSet:
     if not truth.has_truth:
         raise BadInputError(f"{truth.path}: has no ground truth, as the sets of evaluation servers have none")
     return truth
-
-
-def _table(truth: VideoSet, overall: VideoAp, subsets: dict[str, tuple[int, VideoAp]]) -> str:
-    """All numbers in percent: the twelve, those by category, those by attribute."""
-    lines = ["  ".join(f"{name} {_percent(value)}" for name, value in overall.numbers.items()), ""]
-    names = dict(truth.categories)
-    rows = [(names[id_], numbers) for id_, numbers in overall.per_category.items() if numbers["AP"] >= 0]
-    width = max(len(name) for name in ("aspect_change", *names.values()))
-    header = "".join(f"{column:>8}" for column in COLUMNS)
-    lines.append(f"{'category':<{width}}{header}")
-    lines += [f"{name:<{width}}{_row(numbers)}" for name, numbers in rows]
-    if subsets:
-        lines += ["", f"{'attribute':<{width}}{'videos':>8}{header}"]
-        lines.append(f"{'all':<{width}}{len(truth.videos):>8}{_row(overall.numbers)}")
-        lines += [f"{name:<{width}}{count:>8}{_row(subset.numbers)}" for name, (count, subset) in subsets.items()]
-    return "\n".join(lines)
-
-
-def _row(numbers: dict[str, float]) -> str:
-    return "".join(f"{_percent(numbers[column]):>8}" for column in COLUMNS)
-
-
-def _percent(value: float) -> str:
-    return "-" if value < 0 else f"{100 * value:.1f}"
-
-
-def _facts(truth: VideoSet, overall: VideoAp, subsets: dict[str, tuple[int, VideoAp]]) -> dict[str, object]:
-    """The numbers as shares 0..1 under their official names."""
-    names = _distinct_names(truth)
-    facts: dict[str, object] = dict(overall.numbers)
-    facts["per_category"] = {names[id_]: numbers for id_, numbers in overall.per_category.items()}
-    if subsets:
-        facts["per_attribute"] = {name: {"videos": count} | one.numbers for name, (count, one) in subsets.items()}
-    return facts
-
-
-def _distinct_names(truth: VideoSet) -> dict[int, str]:
-    """The categories' names by id; where two share a name, their ids stand beside it."""
-    names = [name for _, name in truth.categories]
-    return {id_: name if names.count(name) == 1 else f"{name} ({id_})" for id_, name in truth.categories}
-
-
-def _as_csv(truth: VideoSet, overall: VideoAp, subsets: dict[str, tuple[int, VideoAp]]) -> str:
-    """One line per group of videos or category."""
-    names = dict(truth.categories)
-    rows: Sequence[tuple[str, str, dict[str, float]]] = [
-        ("all", "", overall.numbers),
-        *(("category", names[id_], numbers) for id_, numbers in overall.per_category.items()),
-        *(("attribute", name, subset.numbers) for name, (_, subset) in subsets.items()),
-    ]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["kind", "name", *overall.numbers])
-    writer.writerows([kind, name, *numbers.values()] for kind, name, numbers in rows)
-    return text.getvalue()

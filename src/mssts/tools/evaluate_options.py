@@ -17,6 +17,10 @@ def add_evaluate_options(verb: argparse.ArgumentParser) -> None:
     help_text = "windows as mssts predict takes them, or the official protocol (default: %(default)s)"
     verb.add_argument("--mode", choices=modes, default="near-online", help=help_text)
     verb.add_argument("--attributes", action="store_true", help="also AP by the paper's attributes of videos")
+    verb.add_argument("--lengths", action="store_true", help="also AP by the length of tracks")
+    verb.add_argument("--errors", action="store_true", help="also errors by kind, and the AP50 that mending each gains")
+    verb.add_argument("--tracking", action="store_true", help="also HOTA, J&F and flicker")
+    verb.add_argument("--report", type=Path, metavar="DIR", help="write all of this as one HTML page with pictures")
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here, as shares of 1")
     verb.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers here, a row per table row")
     verb.add_argument("--save-results", type=Path, metavar="FILE", help="write the model's results here")
