@@ -16,6 +16,7 @@ def compile_now(signature: str | Signature, **options: Any) -> Callable[[Callabl
     options = {"nogil": True, "error_model": "numpy", **options}
 
     def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        """Compile with the cache, or without it where its files are damaged or cannot be written."""
         try:
             return njit(signature, cache=True, **options)(function)
         except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):

@@ -191,6 +191,7 @@ def test_many_faults_of_a_kind_are_counted_and_capped(tmp_path: Path, capsys: py
     assert "train.json: missing key: 30" in short
     assert short.count(".height: missing") == 20
     assert "and 10 more (--all shows them)" in short
+    assert short.splitlines()[-1] == f"{tmp_path}: 30 faults"
     run_check(tmp_path, None, show_all=True)
     assert capsys.readouterr().out.count(".height: missing") == 30
 
@@ -228,7 +229,7 @@ def test_names_cannot_break_lines(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_no_folder_and_no_annotations(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="no such folder"):
+    with pytest.raises(BadInputError, match="no such file or folder"):
         run_check(tmp_path / "nothing", None)
     with pytest.raises(BadInputError, match="no annotations"):
         run_check(tmp_path, None)

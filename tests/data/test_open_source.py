@@ -54,7 +54,7 @@ def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:
         open_training_set([path], "train", "ytvis2019", PLAIN)
     with pytest.raises(BadInputError, match="no annotations of the split valid"):
         open_training_set([tmp_path], "valid", None, PLAIN)
-    with pytest.raises(BadInputError, match="no such folder"):
+    with pytest.raises(BadInputError, match="no such file or folder"):
         open_training_set([tmp_path / "nowhere"], "train", None, PLAIN)
     with pytest.raises(ValueError, match="ytvis2020"):
         open_training_set([path], "train", "ytvis2020", PLAIN)

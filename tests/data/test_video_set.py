@@ -60,7 +60,7 @@ def test_layouts_as_downloaded(tmp_path: Path, annotations: str, images: str) ->
         video_set = load_video_set(source, "valid")
         assert video_set.path == path
         assert video_set.image_root == tmp_path / images
-    with pytest.raises(BadInputError, match="no annotations of the split test"):
+    with pytest.raises(BadInputError, match=r"of the split test .*; it has those of valid \(--split\)"):
         find_annotations(tmp_path, "test")
 
 
@@ -77,7 +77,7 @@ def test_a_split_without_truth(tmp_path: Path, annotations: Any) -> None:
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="nothing-here: no such folder"):
+    with pytest.raises(BadInputError, match="nothing-here: no such file or folder"):
         load_video_set(tmp_path / "nothing-here")
 
 

@@ -54,3 +54,11 @@ def test_failed_save_keeps_the_old_checkpoint(tmp_path: Path, monkeypatch: pytes
         save_state(engine.state, SMALL, path)
     assert path.read_bytes() == old
     assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_nothing_to_resume_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine, _ = make_engine(replace(SMALL, resume="auto"), tmp_path)
+    assert f"{tmp_path / 'checkpoint.pt'}: no checkpoint" in "".join(capsys.readouterr())
+    save_state(engine.state, engine.config, tmp_path / "checkpoint.pt")
+    make_engine(replace(SMALL, resume="auto"), tmp_path)
+    assert "no checkpoint" not in "".join(capsys.readouterr())

@@ -15,7 +15,8 @@ from mssts.data.json_file import read_json
 from mssts.data.rle import MAX_PIXELS, Segmentation
 from mssts.errors import BadInputError
 
-_SPLITS = ("train", "valid", "val", "test")
+SPLITS = ("train", "valid", "val", "test", "train2017", "val2017")
+"""What the splits of public sets are called."""
 _LAYOUTS = (
     "{split}.json",
     "{split}/instances.json",
@@ -110,18 +111,29 @@ def find_annotations(folder: Path, split: str) -> Path:
     """Find the annotation file of a split in a set's folder, laid out as the public sets are downloaded.
 
     Raises:
-        BadInputError: There is no such folder, or none of the known names is in it.
+        BadInputError: There is no such folder, or none of the known names is in it; says which splits it has.
     """
     if not folder.is_dir():
-        raise BadInputError(f"{folder}: no such folder")
-    for layout in _LAYOUTS:
-        path = folder / layout.format(split=split)
-        if path.is_file():
-            return path
-    names = ", ".join(layout.format(split=split) for layout in _LAYOUTS[:5])
-    others = [one for one in _SPLITS if any((folder / layout.format(split=one)).is_file() for layout in _LAYOUTS)]
-    hint = f"; it has those of {', '.join(others)} (--split)" if others else ""
-    raise BadInputError(f"{folder}: no annotations of the split {split} (looked for {names} and the like){hint}")
+        raise BadInputError(f"{folder}: no such file or folder")
+    path = _annotations_of(folder, split)
+    if path is None:
+        names = ", ".join(layout.format(split=split) for layout in _LAYOUTS[:5])
+        others = ", ".join(known_splits(folder))
+        hint = f"; it has those of {others} (--split)" if others else ""
+        raise BadInputError(f"{folder}: no annotations of the split {split} (looked for {names} and the like){hint}")
+    return path
+
+
+def known_splits(folder: Path) -> dict[str, Path]:
+    """The annotation files of those of `SPLITS` that a set's folder has."""
+    found = {split: _annotations_of(folder, split) for split in SPLITS}
+    return {split: path for split, path in found.items() if path is not None}
+
+
+def _annotations_of(folder: Path, split: str) -> Path | None:
+    """The first of the known names that is in a folder."""
+    paths = (folder / layout.format(split=split) for layout in _LAYOUTS)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def find_image_root(annotations: Path, first_file: str | None, folder: Path | None = None) -> Path:

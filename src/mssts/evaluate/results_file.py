@@ -59,6 +59,7 @@ def load_results(path: Path, truth: VideoSet) -> list[Result]:
     videos = {video.id: video for video in truth.videos}
 
     def load(entry: tuple[int, StoredResult]) -> Result:
+        """Judge and decode a result, given with its place in the file."""
         index, stored = entry
         where = f"{path}: result {index}"
         result_tube(stored, videos[stored.video_id], where)

@@ -98,6 +98,7 @@ def match_results(
     with_truth = {track.category_id for track in truth.tracks}
 
     def match(work: _VideoWork) -> dict[int, Matches]:
+        """The matches of a video by class."""
         truths = _true_tubes(work, str(truth.path))
         found = _found_tubes(work, name)
         # A class without ground truth is undefined, whatever was found of it.

@@ -22,6 +22,7 @@ from mssts.model.pyramid import SpatialShapes
 class _SampleDeformable(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
+        """Weighted sums of sampled values, as `sample_deformable_reference` has them."""
         split, depth = (len(values), values.shape[2]), values.shape[-1]
         inputs = _by_head(_padded(values)), _with_starts(spatial_shapes), _by_head(locations), _by_head(weights)
         output = inputs[0].new_empty(*inputs[2].shape[:2], inputs[0].shape[-1])
@@ -35,6 +36,7 @@ class _SampleDeformable(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, grad_output: Tensor
     ) -> tuple[Tensor | None, ...]:
+        """The gradients of values, locations and weights."""
         # Read once: under gradient checkpointing, reading makes the tensors anew and may be done only once.
         saved = ctx.saved_tensors
         values, _, locations, weights = saved

@@ -59,18 +59,21 @@ class Dropout(nn.Module):
 class _Drop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float, kernels: ModuleType) -> Tensor:
+        """Set a share p of the numbers to zero and scale the others up."""
         ctx.numbers, ctx.kernels = _numbers(p), kernels
         return _drop(x, ctx)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Drop the same numbers of the gradient, which the seeds tell."""
         return _drop(grad_output, ctx), None, None
 
 
 class _ReluDrop(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, p: float, kernels: ModuleType) -> Tensor:
+        """ReLU and dropout in one pass."""
         ctx.scale, ctx.kernels = 1 / (1 - p), kernels
         x = x.contiguous()
         output = torch.empty_like(x)
@@ -82,6 +85,7 @@ class _ReluDrop(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The gradient where the output is not zero, scaled up."""
         (output,) = ctx.saved_tensors
         grad_output = grad_output.contiguous()
         grad = torch.empty_like(grad_output)

@@ -133,6 +133,7 @@ def measure(name: str, size: tuple[int, int], frames: int, repeat: int, device: 
     result = Benchmark(name, size, frames, str(device), torch.get_num_threads(), parameters)
 
     def run() -> None:
+        """One clip, masks included."""
         masks_of(model(clip), queries, size)
 
     with FlopCounterMode(display=False) as counter:

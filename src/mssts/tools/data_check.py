@@ -3,10 +3,8 @@
 from pathlib import Path
 
 from mssts.data.check import check_annotations
-from mssts.data.video_set import find_annotations
+from mssts.data.video_set import SPLITS, find_annotations, known_splits
 from mssts.errors import BadInputError
-
-SPLITS = ("train", "valid", "val", "test", "train2017", "val2017")
 
 
 def run_check(folder: Path, split: str | None, show_all: bool = False) -> int:
@@ -38,12 +36,5 @@ def _annotation_files(folder: Path, split: str | None) -> list[Path]:
         return [folder]
     if split is not None:
         return [find_annotations(folder, split)]
-    paths: list[Path] = []
-    for name in SPLITS:
-        try:
-            paths.append(find_annotations(folder, name))
-        except BadInputError:
-            continue
-    if not paths:
-        find_annotations(folder, SPLITS[0])  # says that there is no folder, or that it holds no annotations
-    return paths
+    # The search for one split says that there is no folder, or that it holds no annotations.
+    return list(known_splits(folder).values()) or [find_annotations(folder, SPLITS[0])]
