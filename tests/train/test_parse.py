@@ -88,6 +88,9 @@ def test_usage_error_is_one_line(arguments: list[str], named: str, capsys: pytes
         ("data: [a]\nsteps: many", "steps: 'many' is not of type int or null"),
         ("data: [a]\nsteps: 3\noptim: {learnin_rate: 1.0}", "learnin_rate"),
         ("data: [a]\nsteps: 3\nprecision: 8", "precision"),
+        ("data: [a]\nsteps: 3\noptim: 3", "optim is a section"),
+        ("data: [a]\nsteps: 3\noptim: &a {x: *a}", "holds itself"),
+        ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply|cannot be read"),
     ],
 )
 def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, content: str, fault: str) -> None:
@@ -100,6 +103,16 @@ def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, content: str, fault:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"missing\.yaml"):
         parse_train_config(["--config", str(tmp_path / "missing.yaml")])
+
+
+def test_a_length_given_on_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "long.yaml"
+    path.write_text("data: [a]\nepochs: 12")
+    config = parse_train_config(["--config", str(path), "--steps", "3"])
+    assert (config.epochs, config.steps) == (None, 3)
+    path.write_text("data: [a]\nsteps: 12")
+    config = parse_train_config(["--config", str(path), "--epochs=3"])
+    assert (config.epochs, config.steps) == (3.0, None)
 
 
 def test_an_unknown_preset_is_a_usage_error() -> None:

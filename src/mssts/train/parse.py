@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ def parse_train_config(arguments: Sequence[str]) -> TrainConfig:
         UsageError: There is no preset of the name.
     """
     arguments = _join_data([_with_underscores(argument) for argument in arguments])
+    arguments += _unset_other_length(arguments)
     parser = make_parser(_preset_of(arguments))
     _check_files(parser, _values(arguments, "--config"))
     try:
@@ -103,10 +104,17 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     """A configuration file as plain values."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise BadInputError(f"{path}: cannot be read as a configuration ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise BadInputError(f"{path}: a configuration is a mapping from names to values")
+    try:
+        json.dumps(content, default=str)
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"{path}: a value holds itself, or values are nested too deeply") from error
+    for item in fields(TrainConfig):
+        if is_dataclass(item.type) and not isinstance(content.get(item.name, {}), dict):
+            raise BadInputError(f"{path}: {item.name} is a section, a mapping from names to values")
     return content
 
 
@@ -114,6 +122,12 @@ def _with_underscores(argument: str) -> str:
     """`--num-nodes` as the field it means, `--num_nodes`."""
     name = re.match(r"--[\w.-]+", argument)
     return argument if name is None else "--" + name[0][2:].replace("-", "_") + argument[name.end() :]
+
+
+def _unset_other_length(arguments: Sequence[str]) -> list[str]:
+    """A length on the command line replaces that of a file, which may be given the other way."""
+    epochs, steps = _values(arguments, "--epochs"), _values(arguments, "--steps")
+    return (["--epochs=null"] if steps and not epochs else []) + (["--steps=null"] if epochs and not steps else [])
 
 
 def _join_data(arguments: Sequence[str]) -> list[str]:
