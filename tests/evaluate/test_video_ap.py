@@ -10,6 +10,7 @@ from pycocotools import mask as coco_mask
 
 from mssts.data.video_set import Track, Video, VideoSet
 from mssts.errors import BadInputError
+from mssts.evaluate import threads
 from mssts.evaluate.accumulate import NUMBER_NAMES
 from mssts.evaluate.results_file import Result
 from mssts.evaluate.video_ap import evaluate_video_ap, match_results, video_ap
@@ -180,6 +181,15 @@ def test_no_results_score_zero_and_no_truth_is_undefined():
     empty = case.truth._replace(tracks=())
     assert set(evaluate_video_ap(empty, case.results).numbers.values()) == {-1.0}
     assert set(evaluate_video_ap(case.truth, case.results).per_category[700].values()) == {-1.0}
+
+
+def test_the_number_of_cores_changes_nothing(monkeypatch: pytest.MonkeyPatch):
+    case = random_case(7)
+    numbers = []
+    for cores in (1, 2, 9):
+        monkeypatch.setattr(threads, "num_cores", lambda cores=cores: cores)
+        numbers.append(evaluate_video_ap(case.truth, case.results))
+    assert numbers[0] == numbers[1] == numbers[2]
 
 
 def test_a_subset_of_videos_counts_alone():

@@ -16,7 +16,7 @@ from mssts.errors import BadInputError
 from mssts.evaluate.accumulate import MAX_DETECTIONS, RECALL_POINTS, Curves, accumulate, summarize
 from mssts.evaluate.error_kinds import ErrorKind, explain, taken_tracks
 from mssts.evaluate.matching import AREA_RANGES, IOU_THRESHOLDS, Matches
-from mssts.evaluate.results_file import AnyResult, check_results, result_tube
+from mssts.evaluate.results_file import AnyResult, check_results, result_tubes
 from mssts.evaluate.video_iou import Tube, to_tube, video_ious
 
 CLAIMING = frozenset({ErrorKind.WRONG_CLASS, ErrorKind.BAD_MASK, ErrorKind.IDENTITY_SWITCH})
@@ -116,7 +116,7 @@ def _judge_video(
     true_tubes = [_true_tube(track, video, f"{truth.path}: annotation {track.id}") for track in tracks]
     is_crowd = np.array([track.is_crowd for track in tracks], dtype=bool)
     best = _best_of_each_class(found)
-    tubes = [result_tube(result, video, f"results: result {index}") for index, result in best]
+    tubes = result_tubes(best, video, "results")
     ious = video_ious(tubes, true_tubes)
     true_classes = np.array([track.category_id for track in tracks], dtype=np.int64)
     is_own = np.array([result.category_id for _, result in best], dtype=np.int64)[:, None] == true_classes

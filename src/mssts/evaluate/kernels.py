@@ -18,7 +18,7 @@ _OPENING, _COMMA, _CLOSING = (np.frombuffer(text, dtype=np.uint8) for text in (b
 _NULL, _CODE_END = (np.frombuffer(text, dtype=np.uint8) for text in (b"null", b'" }'))
 
 TEXT = types.Array(uint8, 1, "C", readonly=True)
-RUNS, INDICES, COUNTS = int32[:, ::1], int64[::1], int64[::1]
+RUNS, INDICES, TABLE = int32[:, ::1], int64[::1], int64[:, ::1]
 IOUS, FLAGS = float64[:, ::1], boolean[:, :, ::1]
 
 
@@ -73,26 +73,11 @@ def _parse_code(text, place, num_pixels, runs, num_runs):
     return (place if pixel == num_pixels else -1), num_runs, area
 
 
-@compile_now(boolean(TEXT, TEXT, int64, RUNS, INDICES, COUNTS))
+@njit
 @no_type_check
-def parse_codes(text, code_start, num_pixels, runs, firsts, areas):
-    """Read the compressed run-length codes in the JSON of a track's segmentations, of which nothing is trusted.
-
-    Args:
-        text: The JSON.
-        code_start: What stands before the characters of a code, as `_after` takes it.
-        num_pixels: Of a frame, at most 2^28.
-        runs: Is set to the first pixel of each run of the masks and the one behind it, in column order; has a row for
-            every two characters.
-        firsts: Is set, per frame, to its first row of `runs`, and at last to the number of rows.
-        areas: Is set to the pixels of each mask, 0 where there is none.
-
-    Returns:
-        False if the text is anything but as many codes and nulls as `areas` is long, or if the counts of a code are
-        negative or do not add up to the frame.
-    """
+def _parse_track(text, code_start, num_pixels, runs, num_runs, firsts, areas):
+    """Read the JSON of one track, whose rows of `runs` begin after `num_runs`; False if it is not sound."""
     place = _after(text, 0, _OPENING)
-    num_runs = 0
     for frame in range(len(areas)):
         firsts[frame] = num_runs
         areas[frame] = 0
@@ -110,6 +95,32 @@ def parse_codes(text, code_start, num_pixels, runs, firsts, areas):
     return _after(text, place, _CLOSING) == len(text)
 
 
+@compile_now(void(TEXT, INDICES, TEXT, int64, RUNS, TABLE, TABLE, boolean[::1]))
+@no_type_check
+def parse_tracks(text, ends, code_start, num_pixels, runs, firsts, areas, is_sound):
+    """Read the compressed run-length codes in the JSON of some tracks' segmentations, of which nothing is trusted.
+
+    Args:
+        text: The JSON of all tracks, one after the other.
+        ends: Where each track's JSON ends.
+        code_start: What stands before the characters of a code, as `_after` takes it.
+        num_pixels: Of a frame, at most 2^28.
+        runs: Is set to the first pixel of each run of the masks and the one behind it, in column order; has a row for
+            every two characters.
+        firsts: Is set, per track and frame, to its first row of `runs`, and at last to the row behind the track's.
+        areas: Is set to the pixels of each track and frame, 0 where there is no mask.
+        is_sound: Is set to False where the JSON is anything but as many codes and nulls as there are frames, or the
+            counts of a code are negative or do not add up to the frame; the track's rows mean nothing then.
+    """
+    start = num_runs = 0
+    for track in range(len(ends)):
+        part = text[start : ends[track]]
+        is_sound[track] = _parse_track(part, code_start, num_pixels, runs, num_runs, firsts[track], areas[track])
+        if is_sound[track]:
+            num_runs = firsts[track, -1]
+        start = ends[track]
+
+
 @njit
 @no_type_check
 def _skip_to(runs, first, end, pixel):
@@ -123,27 +134,39 @@ def _skip_to(runs, first, end, pixel):
     return first
 
 
-@compile_now(void(RUNS, INDICES, RUNS, INDICES, COUNTS))
+@njit
+@no_type_check
+def _count_shared(runs_a, a, end_a, runs_b, b, end_b):
+    """The pixels that two masks have in common."""
+    total = 0
+    if a < end_a and b < end_b:
+        start_a, start_b = runs_a[a, 0], runs_b[b, 0]
+        a = _skip_to(runs_a, a, end_a, start_b)
+        b = _skip_to(runs_b, b, end_b, start_a)
+    while a < end_a and b < end_b:
+        start, stop_a, stop_b = max(runs_a[a, 0], runs_b[b, 0]), runs_a[a, 1], runs_b[b, 1]
+        if stop_a <= stop_b:  # tracks that are alike take the same way for long: the processor foresees it
+            total += max(stop_a - start, 0)
+            a += 1
+        else:
+            total += max(stop_b - start, 0)
+            b += 1
+    return total
+
+
+@compile_now(void(RUNS, TABLE, RUNS, TABLE, int64[:, :, ::1]))
 @no_type_check
 def count_shared(runs_a, firsts_a, runs_b, firsts_b, shared):
-    """Set `shared` to the pixels that two tracks have in common in each frame; runs as `parse_codes` gives them."""
-    for frame in range(len(shared)):
-        a, end_a = firsts_a[frame], firsts_a[frame + 1]
-        b, end_b = firsts_b[frame], firsts_b[frame + 1]
-        total = 0
-        if a < end_a and b < end_b:
-            start_a, start_b = runs_a[a, 0], runs_b[b, 0]
-            a = _skip_to(runs_a, a, end_a, start_b)
-            b = _skip_to(runs_b, b, end_b, start_a)
-        while a < end_a and b < end_b:
-            start, stop_a, stop_b = max(runs_a[a, 0], runs_b[b, 0]), runs_a[a, 1], runs_b[b, 1]
-            if stop_a <= stop_b:  # tracks that are alike take the same way for long: the processor foresees it
-                total += max(stop_a - start, 0)
-                a += 1
-            else:
-                total += max(stop_b - start, 0)
-                b += 1
-        shared[frame] = total
+    """Set `shared` to the pixels in common of each track of one list, each of another, and frame.
+
+    Runs and their places are those of `parse_tracks`.
+    """
+    for track_a in range(len(firsts_a)):
+        for track_b in range(len(firsts_b)):
+            for frame in range(shared.shape[2]):
+                a, end_a = firsts_a[track_a, frame], firsts_a[track_a, frame + 1]
+                b, end_b = firsts_b[track_b, frame], firsts_b[track_b, frame + 1]
+                shared[track_a, track_b, frame] = _count_shared(runs_a, a, end_a, runs_b, b, end_b)
 
 
 @compile_now(void(IOUS, float64[::1], boolean[:, ::1], boolean[::1], boolean[:, ::1], FLAGS, FLAGS))

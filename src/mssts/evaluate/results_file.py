@@ -13,7 +13,7 @@ from mssts.data.rle import Segmentation
 from mssts.data.video_set import Video, VideoSet
 from mssts.errors import BadInputError
 from mssts.evaluate.threads import map_in_threads
-from mssts.evaluate.video_iou import Tube, json_to_tube, to_tube
+from mssts.evaluate.video_iou import Tube, json_to_tubes, to_json, to_tube
 
 
 class Result(NamedTuple):
@@ -54,38 +54,49 @@ def load_results(path: Path, truth: VideoSet) -> list[Result]:
     """Read a results file for the videos and categories of a set, and judge every segmentation.
 
     Raises:
-        BadInputError: As `open_results` and `result_tube` do.
+        BadInputError: As `open_results` and `result_tubes` do.
     """
-    videos = {video.id: video for video in truth.videos}
+    stored = open_results(path, truth)
+    places: dict[int, list[int]] = {video.id: [] for video in truth.videos}
+    for index, result in enumerate(stored):
+        places[result.video_id].append(index)
 
-    def load(entry: tuple[int, StoredResult]) -> Result:
-        """Judge and decode a result, given with its place in the file."""
-        index, stored = entry
-        where = f"{path}: result {index}"
-        result_tube(stored, videos[stored.video_id], where)
-        return as_result(stored, where)
+    def judge(video: Video) -> None:
+        result_tubes([(index, stored[index]) for index in places[video.id]], video, str(path))
 
-    return map_in_threads(load, list(enumerate(open_results(path, truth))))
+    map_in_threads(judge, truth.videos)
+    return [as_result(result, f"{path}: result {index}") for index, result in enumerate(stored)]
 
 
-def result_tube(result: AnyResult, video: Video, where: str) -> Tube:
-    """Judge and measure the masks of a result.
+def result_tubes(results: Sequence[tuple[int, AnyResult]], video: Video, name: str) -> list[Tube]:
+    """Judge and measure the masks of a video's results.
 
     Args:
-        result: The result.
-        video: The one that it belongs to.
-        where: How an error names the result.
+        results: Some results of the video, with their places in the whole list.
+        video: The video.
+        name: What errors call the list.
 
     Raises:
-        BadInputError: The segmentations are of another form, or not as many as the video has frames; or one is unsafe
-            to decode or of another size than the video.
+        BadInputError: The segmentations of a result are of another form, or not as many as the video has frames; or
+            one is unsafe to decode or of another size than the video.
     """
-    length = len(video.file_names)
+    texts = [one.segmentations if isinstance(one, StoredResult) else to_json(one.segmentations) for _, one in results]
+    tubes = json_to_tubes(texts, len(video.file_names), video.height, video.width)
+    return [
+        tube or _judge(result, video, f"{name}: result {index}")
+        for (index, result), tube in zip(results, tubes, strict=True)
+    ]
+
+
+def _judge(result: AnyResult, video: Video, where: str) -> Tube:
+    """The masks of a result of any form, or what is wrong with it.
+
+    Raises:
+        BadInputError: As `result_tubes` does.
+    """
     if isinstance(result, StoredResult):
-        tube = json_to_tube(result.segmentations, length, video.height, video.width)
-        if tube is not None:
-            return tube
         result = as_result(result, where)
+    length = len(video.file_names)
     if len(result.segmentations) != length:
         raise BadInputError(f"{where}: {len(result.segmentations)} segmentations for a video of {length} frames")
     try:

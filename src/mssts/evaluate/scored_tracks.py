@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from mssts.data.video_set import Track, Video, VideoSet
 from mssts.errors import BadInputError
-from mssts.evaluate.results_file import AnyResult, check_results, result_tube
+from mssts.evaluate.results_file import AnyResult, check_results, result_tubes
 from mssts.evaluate.video_iou import Tube, to_tube
 
 DEFAULT_MIN_SCORE = 0.4
@@ -65,8 +65,8 @@ def scored_tracks(
     for video in tqdm(truth.videos, unit="video", disable=not progress):
         true = [(track.is_crowd, _true_track(track, video, str(truth.path))) for track in true_tracks[video.id]]
         found = [
-            VisibleTrack(result.category_id, result_tube(result, video, f"{name}: result {index}"), float(result.score))
-            for index, result in kept[video.id]
+            VisibleTrack(result.category_id, tube, float(result.score))
+            for (_, result), tube in zip(kept[video.id], result_tubes(kept[video.id], video, name), strict=True)
         ]
         yield VideoTracks(
             video,

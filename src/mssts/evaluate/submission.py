@@ -26,7 +26,7 @@ from mssts.data.set_writer import as_text
 from mssts.data.video_set import VideoSet
 from mssts.errors import BadInputError
 from mssts.evaluate.accumulate import MAX_DETECTIONS
-from mssts.evaluate.results_file import Result, check_results, result_tube
+from mssts.evaluate.results_file import Result, check_results, result_tubes
 
 ENTRY = "results.json"
 USUAL_LIMIT = 300_000_000
@@ -85,8 +85,8 @@ def _compressed(results: Sequence[Result], videos: VideoSet, name: str) -> list[
     by_id = {video.id: video for video in videos.videos}
     compressed = []
     for index, result in enumerate(results):
-        video, where = by_id[result.video_id], f"{name}: result {index}"
-        result_tube(result, video, where)  # refuses what is not sound
+        video = by_id[result.video_id]
+        result_tubes([(index, result)], video, name)  # refuses what is not sound
         codes = [
             as_text(to_compressed(segmentation, video.height, video.width)) if segmentation else None
             for segmentation in result.segmentations

@@ -16,7 +16,7 @@ from mssts.data.video_set import Track, Video, VideoSet
 from mssts.errors import BadInputError
 from mssts.evaluate.accumulate import MAX_DETECTIONS, Curves, accumulate, summarize
 from mssts.evaluate.matching import AREA_RANGES, Matches, match_video
-from mssts.evaluate.results_file import AnyResult, check_results, result_tube
+from mssts.evaluate.results_file import AnyResult, check_results, result_tubes
 from mssts.evaluate.threads import map_in_threads
 from mssts.evaluate.video_iou import Tube, mean_area, to_tube, video_ious
 
@@ -58,7 +58,7 @@ def evaluate_video_ap(
         video_ids: Only these videos count, such as those with an attribute; None takes all.
 
     Raises:
-        BadInputError: A result does not belong to the set (see `check_results` and `result_tube`), or a segmentation
+        BadInputError: A result does not belong to the set (see `check_results` and `result_tubes`), or a segmentation
             is not safe to decode or of another size than its video.
     """
     return video_ap(match_results(truth, results), video_ids)
@@ -158,8 +158,7 @@ def _true_tubes(work: _VideoWork, path: str) -> dict[int, list[tuple[Track, Tube
 def _found_tubes(work: _VideoWork, name: str) -> dict[int, list[_Found]]:
     """The results of a video by category id, in the order of the list."""
     tubes: dict[int, list[_Found]] = defaultdict(list)
-    for index, result in work.results:
-        tube = result_tube(result, work.video, f"{name}: result {index}")
+    for (_, result), tube in zip(work.results, result_tubes(work.results, work.video, name), strict=True):
         tubes[result.category_id].append(_Found(float(result.score), tube))
     return tubes
 

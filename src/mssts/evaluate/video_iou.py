@@ -13,14 +13,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int32, Int64, UInt8
 
 from mssts.data.rle import MAX_PIXELS, Segmentation, run_lengths
-from mssts.evaluate.kernels import count_shared, parse_codes
+from mssts.evaluate.kernels import count_shared, parse_tracks
 
 
 class Tube(NamedTuple):
     """A track's masks of T frames as runs of pixels, which are numbered down the columns of each frame.
 
-    `runs` holds the first pixel of each run and the one behind it, frame t's at `firsts[t]` to `firsts[t + 1]`; `areas`
-    are the pixels of each mask, 0 where there is none.
+    `runs` holds the first pixel of each run and the one behind it, frame t's at `firsts[t]` to `firsts[t + 1]`; several
+    tracks may share it. `areas` are the pixels of each mask, 0 where there is none.
     """
 
     runs: Int32[np.ndarray, "runs 2"]
@@ -34,37 +34,41 @@ def to_tube(segmentations: Sequence[Segmentation | None], height: int, width: in
     Raises:
         ValueError: A segmentation is not safe to decode; the message names its frame.
     """
-    try:
-        tube = json_to_tube(json.dumps(segmentations).encode("ascii"), len(segmentations), height, width)
-    except (TypeError, ValueError, RecursionError):  # codes of bytes, as pycocotools makes them, or what is no JSON
-        tube = None
+    tube = json_to_tubes([to_json(segmentations)], len(segmentations), height, width)[0]
     # Whatever is of another form or not sound is told apart one by one.
     return tube or _decode_each(segmentations, height, width)
 
 
-def json_to_tube(text: bytes | msgspec.Raw, num_frames: int, height: int, width: int) -> Tube | None:
-    """`to_tube` of JSON; None if it is anything but sound compressed codes and nulls, as many as there are frames."""
+def to_json(segmentations: Sequence[Segmentation | None]) -> bytes:
+    """A track's segmentations as `json_to_tubes` takes them; nothing if they are no JSON."""
+    try:
+        return json.dumps(segmentations).encode("ascii")
+    except (TypeError, ValueError, RecursionError):  # for example codes of bytes, as pycocotools makes them
+        return b""
+
+
+def json_to_tubes(texts: Sequence[bytes | msgspec.Raw], num_frames: int, height: int, width: int) -> list[Tube | None]:
+    """`to_tube` of the JSON of some tracks at once, which is what makes threads worth while.
+
+    None for a track that is anything but sound compressed codes and nulls, as many as there are frames.
+    """
     if height * width > MAX_PIXELS:
-        return None
+        return [None] * len(texts)
+    text = b"".join(texts)
+    ends = np.cumsum([len(memoryview(one)) for one in texts], dtype=np.int64)
+    runs = np.empty((len(text) // 2, 2), dtype=np.int32)
+    firsts = np.zeros((len(texts), num_frames + 1), dtype=np.int64)
+    areas = np.zeros((len(texts), num_frames), dtype=np.int64)
+    is_sound = np.zeros(len(texts), dtype=bool)
     characters = np.frombuffer(text, dtype=np.uint8)
-    tube = _empty_tube(len(characters) // 2, num_frames)
-    if not parse_codes(characters, _code_start(height, width), height * width, *tube):
-        return None
-    return tube._replace(runs=tube.runs[: tube.firsts[-1]])
+    parse_tracks(characters, ends, _code_start(height, width), height * width, runs, firsts, areas, is_sound)
+    return [Tube(runs, firsts[row], areas[row]) if sound else None for row, sound in enumerate(is_sound)]
 
 
 @lru_cache
 def _code_start(height: int, width: int) -> UInt8[np.ndarray, " characters"]:
     """What stands before a code in JSON; a space is where JSON may have any white space or none."""
     return np.frombuffer(f'{{ "size" : [ {height} , {width} ] , "counts" : "'.encode(), dtype=np.uint8)
-
-
-def _empty_tube(max_runs: int, num_frames: int) -> Tube:
-    return Tube(
-        np.empty((max_runs, 2), dtype=np.int32),
-        np.zeros(num_frames + 1, dtype=np.int64),
-        np.zeros(num_frames, dtype=np.int64),
-    )
 
 
 def _decode_each(segmentations: Sequence[Segmentation | None], height: int, width: int) -> Tube:
@@ -81,10 +85,11 @@ def _decode_each(segmentations: Sequence[Segmentation | None], height: int, widt
             raise ValueError(f"frame {frame}: {error}") from error
         ends = np.cumsum(counts)
         runs.append(ends[: len(ends) // 2 * 2].reshape(-1, 2).astype(np.int32))
-    tube = _empty_tube(0, len(runs))
-    tube.firsts[1:] = np.cumsum([len(pairs) for pairs in runs])
-    tube.areas[:] = [(pairs[:, 1] - pairs[:, 0]).sum() for pairs in runs]
-    return tube._replace(runs=np.concatenate([tube.runs, *runs]))
+    return Tube(
+        np.concatenate([np.empty((0, 2), dtype=np.int32), *runs]),
+        np.cumsum([0, *map(len, runs)], dtype=np.int64),
+        np.array([(pairs[:, 1] - pairs[:, 0]).sum() for pairs in runs], dtype=np.int64),
+    )
 
 
 def mean_area(tube: Tube) -> float:
@@ -96,10 +101,18 @@ def shared_pixels(detections: Sequence[Tube], truths: Sequence[Tube]) -> Int64[n
     """The pixels that every detection shares with every ground-truth track of the same video, in each frame."""
     num_frames = len([*detections, *truths][0].areas) if detections or truths else 0
     shared = np.zeros((len(detections), len(truths), num_frames), dtype=np.int64)
-    for row, detection in enumerate(detections):
-        for column, truth in enumerate(truths):
-            count_shared(detection.runs, detection.firsts, truth.runs, truth.firsts, shared[row, column])
+    if detections and truths:
+        count_shared(*_join(detections), *_join(truths), shared)
     return shared
+
+
+def _join(tubes: Sequence[Tube]) -> tuple[Int32[np.ndarray, "runs 2"], Int64[np.ndarray, "tubes places"]]:
+    """The runs of some tracks in one array, and each track's places in it."""
+    runs, firsts = tubes[0].runs, np.stack([tube.firsts for tube in tubes])
+    if any(tube.runs is not runs for tube in tubes):
+        runs = np.concatenate([tube.runs for tube in tubes])
+        firsts += np.cumsum([0, *(len(tube.runs) for tube in tubes[:-1])])[:, None]
+    return runs, firsts
 
 
 def video_ious(detections: Sequence[Tube], truths: Sequence[Tube]) -> Float[np.ndarray, "detections truths"]:
