@@ -85,7 +85,8 @@ class WindowDetections(NamedTuple):
     """The instances that the model found in one window of T frames, before they are linked to tracks.
 
     `mask_logits` are at stride 4 of the model's input, `boxes` are normalised cxcywh, `class_scores` are
-    probabilities per class slot, `embeddings` are the decoder's instance features.
+    probabilities per class slot, `embeddings` are the decoder's instance features, `queries` the numbers of the model's
+    queries that found them.
     """
 
     first_frame: int
@@ -93,3 +94,4 @@ class WindowDetections(NamedTuple):
     boxes: Float[np.ndarray, "K T 4"]
     class_scores: Float[np.ndarray, "K slots"]
     embeddings: Float[np.ndarray, "K C"]
+    queries: Int[np.ndarray, " K"]

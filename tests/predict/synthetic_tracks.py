@@ -110,7 +110,7 @@ class Scene:
         boxes = np.array([[_box(mask) for mask in clip] for clip in masks]).reshape(len(objects), length, 4)
         boxes += self.rng.normal(0, 1, boxes.shape) * noise.box_sigma
         logits = np.where(masks, 4.0, -4.0).astype(np.float32)
-        return WindowDetections(start, logits, boxes.astype(np.float32), scores, embeddings)
+        return WindowDetections(start, logits, boxes.astype(np.float32), scores, embeddings, np.arange(len(objects)))
 
 
 def window_starts(num_frames: int, length: int, overlap: int, last: str = "shifted") -> list[tuple[int, int]]:
@@ -177,4 +177,5 @@ def window(first_frame: int, boxes: Sequence[tuple[int, int] | None], length: in
             logits[row, frame, y : y + 8, x : x + 8] = 1
             normalised[row, frame] = ((x + 4) / WIDTH, (y + 4) / HEIGHT, 8 / WIDTH, 8 / HEIGHT)
     embeddings = np.tile(np.eye(4, dtype=np.float32)[embedding], (rows, 1))
-    return WindowDetections(first_frame, logits, normalised, np.full((rows, 2), 0.5, dtype=np.float32), embeddings)
+    scores = np.full((rows, 2), 0.5, dtype=np.float32)
+    return WindowDetections(first_frame, logits, normalised, scores, embeddings, np.arange(rows))

@@ -127,11 +127,17 @@ class DeformableSampling(nn.Module):
         if padding_mask is not None:
             values = values.masked_fill(padding_mask[..., None], 0.0)
         values = values.unflatten(-1, (self.num_heads, -1))
+        return sample_deformable(values, spatial_shapes, *self.points(query, reference, spatial_shapes))
+
+    def points(
+        self, query: Float[Tensor, "M Q C"], reference: Float[Tensor, "M Q L _coordinates"], shapes: SpatialShapes
+    ) -> tuple[Float[Tensor, "M Q heads L P 2"], Float[Tensor, "M Q heads L P"]]:
+        """Where each query samples, (x, y) in 0..1 of the padded map, and each sample's weight; arguments as above."""
         split = (self.num_heads, self.num_levels, self.num_points)
         weights = self.attention_weights(query).unflatten(-1, (self.num_heads, -1)).softmax(-1)
         offsets = self.sampling_offsets(query).unflatten(-1, (*split, 2))
-        locations = self._locations(reference[:, :, None, :, None], offsets, spatial_shapes)
-        return sample_deformable(values, spatial_shapes, locations, weights.unflatten(-1, split[1:]))
+        locations = self._locations(reference[:, :, None, :, None], offsets, shapes)
+        return locations, weights.unflatten(-1, split[1:])
 
     def _locations(
         self,

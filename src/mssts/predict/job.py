@@ -82,7 +82,7 @@ def offline_job(
         scores[track_id][slot] = score
     with open_source(source) as video:
         for result in instances.results(fault.guard(iter(video))):
-            commit(store, Step([result], scores, {}))
+            commit(store, Step([result], scores, {}, {}))
             scores = {}
             yield result
     if fault.reason:

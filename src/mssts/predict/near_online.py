@@ -22,11 +22,15 @@ from mssts.types import Frame, FrameResult, WindowDetections
 
 
 class Step(NamedTuple):
-    """What one window adds: the results of its new frames, its class scores per track, the linker's state after it."""
+    """What one window adds: the results of its new frames, its class scores per track, the linker's state after it.
+
+    `queries` are the numbers of the model's queries that found the tracks in this window, by track id.
+    """
 
     results: list[FrameResult]
     class_scores: dict[int, Float[np.ndarray, " slots"]]
     linker_state: dict[str, np.ndarray]
+    queries: dict[int, int]
 
 
 class TrackClasses:
@@ -102,7 +106,8 @@ class NearOnlinePredictor:
             for index in range(len(window.frames) - window.num_new, len(window.frames))
         ]
         class_scores = dict(zip(map(int, track_ids), detections.class_scores, strict=True))
-        return Step(results, class_scores, self.linker.state())
+        queries = dict(zip(track_ids.tolist(), detections.queries.tolist(), strict=True))
+        return Step(results, class_scores, self.linker.state(), queries)
 
     @torch.inference_mode()
     def detect(self, frames: list[Frame]) -> tuple[WindowDetections, tuple[int, int]]:
@@ -122,6 +127,7 @@ class NearOnlinePredictor:
             boxes=prediction.boxes_cxcywh[-1][0][:, queries].transpose(0, 1).float().cpu().numpy(),
             class_scores=class_scores[queries].float().cpu().numpy(),
             embeddings=prediction.embeddings[-1][0][queries].float().cpu().numpy(),
+            queries=queries.cpu().numpy(),
         ), input_size
 
 
