@@ -3,6 +3,7 @@
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 
 def share(text: str) -> float:
@@ -38,3 +39,23 @@ def size(text: str) -> tuple[int, int]:
     if not (height.isdecimal() and width.isdecimal() and int(height) >= 32 and int(width) >= 32):
         raise argparse.ArgumentTypeError(f"'{text}' is not HEIGHTxWIDTH in pixels, at least 32x32")
     return int(height), int(width)
+
+
+def frame_list(text: str) -> list[int]:
+    """Frame numbers from 0, separated by commas; sorted, each once."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a comma list of frame numbers such as 0,8,16")
+    return sorted({int(part) for part in parts})
+
+
+def file_with(*suffixes: str) -> Callable[[str], Path]:
+    """The type of files to write whose names end in one of these, such as ".png"."""
+
+    def parse(text: str) -> Path:
+        """Refuse other endings."""
+        if Path(text).suffix.lower() not in suffixes:
+            raise argparse.ArgumentTypeError(f"'{text}' does not end in {', '.join(suffixes)}")
+        return Path(text)
+
+    return parse
