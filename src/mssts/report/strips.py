@@ -51,7 +51,7 @@ def film_strip(truth: VideoSet, video: Video, true: Sequence[ShownTrack], found:
     for place in map(int, places):
         picture = _picture(truth, video, place)
         rows = [
-            _overlay(picture, place, video, tracks, ids, names)
+            overlay_tracks(picture, place, video, tracks, ids, names)
             for tracks, ids in ((true, range(1, len(true) + 1)), (found, colors))
         ]
         columns.append(_stack(rows, axis=0))
@@ -60,13 +60,18 @@ def film_strip(truth: VideoSet, video: Video, true: Sequence[ShownTrack], found:
     return data.getvalue()
 
 
-def matching_ids(video: Video, true: Sequence[ShownTrack], found: Sequence[ShownTrack]) -> list[int]:
-    """A number for each found track: that of the true track it fits best, counted from 1, or one of its own."""
+def matching_ids(
+    video: Video, true: Sequence[ShownTrack], found: Sequence[ShownTrack], min_iou: float = 0.0
+) -> list[int]:
+    """A number for each found track: that of the true track it fits best, counted from 1, or one of its own.
+
+    Two tracks fit if their IoU over the video is above `min_iou`.
+    """
     tubes = [[to_tube(track.segmentations, video.height, video.width) for track in group] for group in (found, true)]
     ious = video_ious(*tubes)
     ids = list(range(len(true) + 1, len(true) + len(found) + 1))
     for row, column in zip(*linear_sum_assignment(ious, maximize=True), strict=True):
-        if ious[row, column] > 0:
+        if ious[row, column] > min_iou:
             ids[row] = int(column) + 1
     return ids
 
@@ -81,7 +86,7 @@ def _picture(truth: VideoSet, video: Video, place: int) -> UInt8[np.ndarray, "h 
     return np.array(image.resize(size, Image.Resampling.BILINEAR))
 
 
-def _overlay(
+def overlay_tracks(
     picture: UInt8[np.ndarray, "h w 3"],
     place: int,
     video: Video,
