@@ -12,6 +12,7 @@ from mssts.errors import BadInputError, MsstsError, PartialInputError, ResourceE
 from mssts.tools.compare_options import add_compare_options
 from mssts.tools.data_options import add_check_options, add_data_convert_options, add_synthesize_options
 from mssts.tools.evaluate_options import add_evaluate_options
+from mssts.tools.figure_options import add_attention_options, add_plot_ap_options, add_strip_options
 from mssts.tools.option_types import natural, positive, share, size
 from mssts.tools.submission_options import add_submission_options
 
@@ -25,6 +26,7 @@ examples:
   mssts evaluate --data data/shapes --model tiny video AP
   mssts compare a.json b.json --gt gt.json       is B better than A, and where
   mssts submit r.json --data valid.json --out r.zip   for an evaluation server
+  mssts attention street.mp4 --beside baseline --out a.mp4   what the encoder attends to
   mssts convert seqformer_r50.pth models/r50     official weights to this project's format
 exit codes: 0 done, 2 usage, 3 bad input, 4 partial output, 5 disk or memory, 6 checkpoint refused
 """
@@ -92,6 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(verbs)
     _add_compare(verbs)
     _add_submit(verbs)
+    _add_figures(verbs)
     _add_data(verbs)
     _add_verb(verbs, "ablate", _ablate, "Train and compare the paper's four models (Table 3) over several seeds.")
     _add_convert(verbs)
@@ -153,6 +156,15 @@ def _add_submit(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     add_submission_options(_add_verb(verbs, "submit", _submit, help_text))
 
 
+def _add_figures(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
+    help_text = "What the encoder attends to, and the decoder for each track (the paper's Fig. 3)."
+    add_attention_options(_add_verb(verbs, "attention", _attention, help_text))
+    help_text = "Frames of a video in columns, models or results files in rows (the paper's Figs. 1, 4 and 5)."
+    add_strip_options(_add_verb(verbs, "strip", _strip, help_text))
+    help_text = "AP against parameters: the published numbers and your own (the paper's Fig. 1)."
+    add_plot_ap_options(_add_verb(verbs, "plot-ap", _plot_ap, help_text))
+
+
 def _add_data(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     group = verbs.add_parser("data", help="Check, convert and synthesize data sets.")
     actions = group.add_subparsers(title="actions", required=True, metavar="ACTION")
@@ -206,11 +218,15 @@ def _demo(options: argparse.Namespace) -> int:
     return run_demo(options.out)
 
 
+def _check_source(source: str) -> None:
+    """Raise BadInputError for a mistyped path, which should not cost the seconds of importing torch."""
+    is_pattern = any(character in source for character in "*?[")
+    if not (is_pattern or source.isdecimal() or os.path.exists(source)):
+        raise BadInputError(f"{source}: no such file or folder")
+
+
 def _predict(options: argparse.Namespace) -> int:
-    # A mistyped path should not cost the seconds of importing torch.
-    is_pattern = any(character in options.source for character in "*?[")
-    if not (is_pattern or options.source.isdecimal() or os.path.exists(options.source)):
-        raise BadInputError(f"{options.source}: no such file or folder")
+    _check_source(options.source)
     from mssts.tools.predict import run_predict
 
     return run_predict(options)
@@ -266,6 +282,26 @@ def _submit(options: argparse.Namespace) -> int:
     from mssts.tools.submission import run_submission
 
     return run_submission(options)
+
+
+def _attention(options: argparse.Namespace) -> int:
+    _check_source(options.source)
+    from mssts.tools.attention import run_attention
+
+    return run_attention(options)
+
+
+def _strip(options: argparse.Namespace) -> int:
+    _check_source(options.source)
+    from mssts.tools.strip import run_strip
+
+    return run_strip(options)
+
+
+def _plot_ap(options: argparse.Namespace) -> int:
+    from mssts.tools.plot_ap import run_plot_ap
+
+    return run_plot_ap(options)
 
 
 def _data_check(options: argparse.Namespace) -> int:
