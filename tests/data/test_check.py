@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_set import HEIGHT, WIDTH, coco_document, small_document, square, write_frames, write_set
 
+from mssts.data.augmentation import AugmentationConfig
 from mssts.data.check import check_annotations
+from mssts.data.open_source import open_training_set
 from mssts.data.video_set import load_video_set
 from mssts.errors import BadInputError
 from mssts.tools.data_check import run_check
@@ -173,7 +175,7 @@ def test_duplicate_categories_and_missing_lists(tmp_path: Path, capsys: pytest.C
 
 def test_what_is_no_fault_is_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = small_document()
-    document["annotations"] = document["annotations"][:1]
+    del document["annotations"][1]
     document["annotations"][0]["iscrowd"] = 1
     write_set(tmp_path, document)
     write_set(tmp_path, {**small_document(), "annotations": None}, "valid.json", "valid/JPEGImages")
@@ -182,6 +184,27 @@ def test_what_is_no_fault_is_a_note(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "train.json: note: 1 crowd tracks" in out
     assert "train.json: note: 1 videos without tracks" in out
     assert "valid.json: note: no ground truth" in out
+
+
+NOTHING: dict[str, Callable[[Item], object]] = {
+    "no list of annotations": lambda document: document.update(annotations=None),
+    "no annotation": lambda document: document.update(annotations=[]),
+    "crowds only": lambda document: [track.update(iscrowd=1) for track in document["annotations"]],
+    "no videos": lambda document: document.update(videos=[], annotations=[]),
+}
+
+
+@pytest.mark.parametrize("take_all", NOTHING.values(), ids=NOTHING.keys())
+def test_training_data_that_training_refuses_has_a_fault(
+    tmp_path: Path, take_all: Callable[[Item], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = small_document()
+    take_all(document)
+    write_set(tmp_path, document)
+    with pytest.raises(BadInputError):
+        open_training_set([tmp_path], "train", None, AugmentationConfig())
+    assert run_check(tmp_path, "train") == 3
+    assert "train.json $.annotations: no object that is no crowd is visible" in capsys.readouterr().out
 
 
 def test_many_faults_of_a_kind_are_counted_and_capped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

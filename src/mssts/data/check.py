@@ -15,7 +15,7 @@ from mssts.data.check_document import Entry, read_document, type_name
 from mssts.data.check_frames import check_frames
 from mssts.data.check_report import CheckedTrack, CheckedVideo, Findings, statistics
 from mssts.data.rle import MAX_PIXELS, Extent, mask_extent
-from mssts.data.video_set import load_video_set
+from mssts.data.video_set import load_video_set, split_name
 from mssts.errors import BadInputError
 
 BOX_TOLERANCE = 2
@@ -66,7 +66,7 @@ def check_annotations(path: Path, folder: Path | None) -> tuple[Findings, list[s
     )
     tracks = _check_tracks(document, form, known)
     check_frames(path, folder, videos, findings)
-    _note(findings, form, videos_by_id, tracks)
+    _judge(findings, split_name(path), form, videos_by_id, tracks)
     if not findings.num_faults and not form.are_images:
         _check_strictly(path, findings)
     return findings, list(statistics(findings, videos, tracks, names, form.are_images))
@@ -288,8 +288,13 @@ def _check_box(findings: Findings, where: str, box: object, video: CheckedVideo 
     return (x, y, width, height)
 
 
-def _note(findings: Findings, form: _Form, videos: dict[int, CheckedVideo], tracks: Sequence[CheckedTrack]) -> None:
-    """What is no fault but good to know."""
+def _judge(
+    findings: Findings, split: str, form: _Form, videos: dict[int, CheckedVideo], tracks: Sequence[CheckedTrack]
+) -> None:
+    """Whether the whole serves its purpose, and what is no fault but good to know."""
+    is_usable = any(track.num_masks and not track.is_crowd for track in tracks)
+    if split.startswith("train") and not is_usable and not findings.num_faults:
+        findings.add("nothing to train on", "$.annotations", "no object that is no crowd is visible in any frame")
     if not tracks:
         findings.notes.append("no ground truth: it can be predicted, not trained on or evaluated")
         return
