@@ -15,6 +15,7 @@ from mssts.checkpoint import load_model
 from mssts.data.batch import Batch
 from mssts.errors import BadInputError, MsstsError
 from mssts.train import loop
+from mssts.train.journal import Journal
 from mssts.train.loader import StepBatches
 from mssts.train.optim import average_update
 from mssts.train.step import Engine, StepReport, train_step
@@ -152,6 +153,21 @@ def test_curves_and_pictures_reach_tensorboard(tmp_path: Path) -> None:
     assert [event.step for event in events.Scalars("loss/total")] == [1, 2, 4]
     assert [event.step for event in events.Scalars("evaluation/AP")] == [3, 4]
     assert tags["images"] == ["evaluation/prediction"]
+
+
+def test_speed_counts_steps_and_not_what_lies_between_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal = Journal(tmp_path, num_steps=100, first_step=10, log_every=5)
+    for step in range(11, 21):
+        fine = StepReport({"total": 1.0}, trouble="")
+        bad = StepReport({}, trouble="total")
+        journal.record(step, bad if step == 18 else fine, 1e-4, 0, seconds=30.0 if step == 11 else 0.5)
+    journal.close()
+    first, fifteenth, skipped, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("step 11/100: ")
+    assert "ETA" not in first
+    assert "2.00 steps/s | ETA 0:00:42" in fifteenth
+    assert skipped.startswith("step 18: skipped")
+    assert "2.00 steps/s | ETA 0:00:40" in last
 
 
 def test_the_average_is_what_is_kept(tmp_path: Path) -> None:

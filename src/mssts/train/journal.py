@@ -1,7 +1,6 @@
 """What a training run tells: a progress bar, a line every few steps, and TensorBoard's curves and pictures."""
 
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from mssts.train.step import StepReport
 class Journal:
     """Collects the losses of the steps since its last line, or since this process began.
 
-    The terms it shows are the last decoder layer's.
+    The terms it shows are the last decoder layer's. Its speed counts the steps alone, skipped ones too, and neither
+    evaluations nor checkpoints; the first step, which waits for the first clips, tells no speed.
 
     Args:
         out: The run folder; TensorBoard reads it.
@@ -36,18 +36,19 @@ class Journal:
         )
         self._restart()
 
-    def record(self, step: int, report: StepReport, rate: float, num_skipped: int) -> None:
-        """Take note of a finished step, and tell the means of the last steps if it is time to."""
+    def record(self, step: int, report: StepReport, rate: float, num_skipped: int, seconds: float) -> None:
+        """Take note of a finished step, which took so long, and tell the means of the last steps if it is time to."""
         if not self.is_active:
             return
         self._bar.update()
+        self._num_steps, self._seconds = self._num_steps + 1, self._seconds + seconds
         if report.trouble:
             self.say(f"step {step}: skipped, not finite: {report.trouble} ({num_skipped} so far)")
         else:
             self._history.append(report.losses)
         is_first = step == self.first_step + 1
         if (is_first or step % self.log_every == 0) and self._history:
-            self._tell_means(step, rate, num_skipped)
+            self._tell_means(step, rate, num_skipped, is_first)
             self._restart()
 
     def report(self, step: int, evaluation: Evaluation, truth: Path) -> None:
@@ -76,17 +77,20 @@ class Journal:
 
     def _restart(self) -> None:
         self._history: list[dict[str, float]] = []
-        self._since = time.monotonic()
+        self._num_steps, self._seconds = 0, 0.0
 
-    def _tell_means(self, step: int, rate: float, num_skipped: int) -> None:
-        """Mean losses, learning rate, speed and the time that is left."""
+    def _tell_means(self, step: int, rate: float, num_skipped: int, is_first: bool) -> None:
+        """Mean losses, learning rate and, but for the first step, speed and the time that is left."""
         means = {name: sum(row[name] for row in self._history) / len(self._history) for name in self._history[0]}
-        speed = len(self._history) / max(1e-9, time.monotonic() - self._since)
-        left = timedelta(seconds=round((self.num_steps - step) / speed))
         losses = " ".join(f"{name} {value:.3f}" for name, value in means.items())
-        self.say(f"step {step}/{self.num_steps}: {losses} | lr {rate:.1e} | {speed:.2f} steps/s | ETA {left}")
+        line = f"step {step}/{self.num_steps}: {losses} | lr {rate:.1e}"
+        if not is_first:
+            speed = self._num_steps / max(1e-9, self._seconds)
+            left = timedelta(seconds=round((self.num_steps - step) / speed))
+            line += f" | {speed:.2f} steps/s | ETA {left}"
+            self._board.add_scalar("training/steps_per_second", speed, step)
+        self.say(line)
         for name, value in means.items():
             self._board.add_scalar(f"loss/{name}", value, step)
         self._board.add_scalar("training/learning_rate", rate, step)
-        self._board.add_scalar("training/steps_per_second", speed, step)
         self._board.add_scalar("training/skipped_steps", num_skipped, step)

@@ -11,13 +11,14 @@ import torch
 
 from mssts import checkpoint as model_file
 from mssts.errors import MsstsError
-from mssts.train.config import TrainConfig
+from mssts.train.config import STATE_FILE, TrainConfig
 from mssts.train.evaluation import Evaluator
 from mssts.train.journal import Journal
 from mssts.train.loader import StepBatches, load_in_background
 from mssts.train.optim import learning_rate, set_learning_rate, thaw_backbone
+from mssts.train.preflight import check_paths
 from mssts.train.setup import make_fabric, open_clips, prepare
-from mssts.train.state import FILE_NAME, TrainState, save_state
+from mssts.train.state import TrainState, save_state
 from mssts.train.step import Engine, train_step
 
 
@@ -37,13 +38,14 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
         ResourceError: The folder cannot be written.
         MsstsError: The loss was not finite `max_skips` times in a row; the last checkpoint has finite weights.
     """
+    check_paths(config)
     fabric = make_fabric(config)
     fabric.launch()
     source = open_clips(config, fabric.is_global_zero)
     dataset = StepBatches(source, config, fabric.global_rank, fabric.world_size)
-    engine = prepare(config, fabric, source.categories)
     evaluates = fabric.is_global_zero and config.evaluation.data is not None
     evaluator = Evaluator(config) if evaluates else None
+    engine = prepare(config, fabric, source.categories)
     journal = Journal(config.out, len(dataset), engine.state.step, config.log_every, fabric.is_global_zero)
     journal.say(_plan(config, dataset, len(source), evaluator))
     try:
@@ -63,7 +65,11 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
 
 def _plan(config: TrainConfig, dataset: StepBatches, num_items: int, evaluator: Evaluator | None) -> str:
     """One line, before the first step, of what is about to happen."""
-    told = f"evaluated every {config.evaluation.every} on {evaluator.truth.path}" if evaluator else "not evaluated"
+    told = "not evaluated"
+    if evaluator is not None:
+        start = ", and first as it is" if _is_evaluation_due(config, step=0) else ""
+        count = f"{len(evaluator.truth.videos)} videos"
+        told = f"evaluated every {config.evaluation.every} on {count} of {evaluator.truth.path}{start}"
     data = ", ".join(dict.fromkeys(config.data))
     return f"{config.out}: {len(dataset)} steps on {data} ({num_items} items an epoch), {told}"
 
@@ -91,15 +97,16 @@ def _walk(
         set_learning_rate(state.optimizer, rate)
         thaw_backbone(state.optimizer, trains=state.step >= config.optim.backbone_start * len(dataset))
         report = train_step(engine, batches)
-        now = time.monotonic()
-        state.elapsed_s, clock = state.elapsed_s + now - clock, now
-        journal.record(state.step, report, rate, state.num_skipped)
+        seconds = time.monotonic() - clock
+        state.elapsed_s += seconds
+        journal.record(state.step, report, rate, state.num_skipped, seconds)
         if state.skips_in_a_row >= config.max_skips:
             times = f"{config.max_skips} steps in a row had a non-finite {report.trouble}"
             raise MsstsError(f"{config.out}: training diverged: {times}")
-        if now - saved_at > 60 * config.save_minutes:
+        if time.monotonic() - saved_at > 60 * config.save_minutes:
             save(engine)
-            saved_at = now
+            saved_at = time.monotonic()
+        clock = time.monotonic()
     state.is_finished = state.step == len(dataset)
 
 
@@ -120,7 +127,7 @@ def _evaluate(engine: Engine, journal: Journal, evaluator: Evaluator | None, sho
 def save(engine: Engine) -> None:
     """Write the state to go on from and the model to predict with; one rank does it for all."""
     if engine.fabric.is_global_zero:
-        save_state(engine.state, engine.config, engine.config.out / FILE_NAME)
+        save_state(engine.state, engine.config, engine.config.out / STATE_FILE)
         model_file.save_model(engine.state.best_model, engine.config.out / model_file.FILE_NAME)
 
 
