@@ -8,9 +8,9 @@ from typing import Literal, get_args, overload
 
 import torch
 
-from mssts.assets import asset_path
-from mssts.checkpoint import FILE_NAME, load_model
-from mssts.errors import BadInputError, CheckpointError, PartialInputError
+from mssts.checkpoint import load_model
+from mssts.errors import BadInputError, PartialInputError
+from mssts.locate import find_checkpoint
 from mssts.model.vis import VisModel
 from mssts.predict.job import near_online_job, offline_job
 from mssts.predict.result import VideoResult
@@ -21,7 +21,6 @@ from mssts.types import FrameResult
 
 Mode = Literal["near-online", "offline"]
 DEFAULT_CONFIDENCE = 0.4
-BUNDLED = ("tiny",)
 
 
 def load(name: str | Path, device: str = "auto") -> "Segmenter":
@@ -35,32 +34,6 @@ def load(name: str | Path, device: str = "auto") -> "Segmenter":
         CheckpointError: There is no such model, or it cannot be read.
     """
     return Segmenter(load_model(find_checkpoint(name))).to(device)
-
-
-def find_checkpoint(name: str | Path) -> Path:
-    """Where a model's file is; local paths come before the hub, which is asked only for ids such as `user/model`.
-
-    Raises:
-        CheckpointError: There is no such model.
-    """
-    if str(name) in BUNDLED:
-        return asset_path(f"{name}.safetensors")
-    path = Path(name)
-    if path.exists():
-        return path
-    # A name whose folder exists here is a mistyped path: the hub is not to be asked, which takes long when offline.
-    if str(name).count("/") != 1 or path.suffix or path.parent.is_dir():
-        raise CheckpointError(
-            f"{name}: no such checkpoint file, and not one of the bundled models ({', '.join(BUNDLED)})"
-        )
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(str(name), FILE_NAME))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{name}: neither a local file nor a model that the hub gives ({reason})") from error
 
 
 def pick_device(name: str) -> torch.device:

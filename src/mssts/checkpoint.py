@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 
 from mssts.config import ModelConfig
 from mssts.errors import BadInputError, CheckpointError, ResourceError
+from mssts.locate import FILE_NAME
 from mssts.model.vis import VisModel
 
 FORMAT = "mssts-1"
-FILE_NAME = "model.safetensors"
 
 
 def save_model(model: VisModel, path: str | Path, half: bool = False) -> None:

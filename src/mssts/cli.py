@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from mssts import __version__
 from mssts.errors import BadInputError, MsstsError, PartialInputError, ResourceError
+from mssts.locate import find_local
 from mssts.tools.compare_options import add_compare_options
 from mssts.tools.data_options import add_check_options, add_data_convert_options, add_synthesize_options
 from mssts.tools.evaluate_options import add_evaluate_options
@@ -227,6 +228,7 @@ def _check_source(source: str) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     _check_source(options.source)
+    find_local(options.model)
     from mssts.tools.predict import run_predict
 
     return run_predict(options)

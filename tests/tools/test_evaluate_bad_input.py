@@ -156,10 +156,10 @@ def test_no_file_ends_the_process(tmp_path: Path) -> None:
 
 def test_an_empty_list_is_no_silent_zero(tmp_path: Path, capsys) -> None:
     gt, results = write(tmp_path / "gt.json", truth()), write(tmp_path / "r.json", [])
-    assert main(["evaluate", "--gt", str(gt), "--results", str(results), "--quiet"]) == 0
-    shown, note = capsys.readouterr()
-    assert shown.startswith("AP 0.0")
-    assert note.splitlines() == [f"{results}: holds no results, so everything counts as missed"]
+    assert main(["evaluate", "--gt", str(gt), "--results", str(results), "--quiet"]) == 3
+    shown, fault = capsys.readouterr()
+    assert shown == ""
+    assert fault.splitlines() == [f"mssts: {results}: holds no results; nothing can be said of an empty list"]
 
 
 @pytest.mark.parametrize("cores", [1, 2, 7])

@@ -240,7 +240,7 @@ def test_without_matplotlib_a_line_says_how_to_get_it(run, tmp_path, monkeypatch
     monkeypatch.setattr("mssts.tools.plot_ap.find_spec", lambda _name: None)
     code, complaint = run("plot-ap", "--out", tmp_path / "ap.png")
     assert code == 3
-    assert "pip install 'mssts[viz]'" in complaint
+    assert "pip install -e '.[train,viz]'" in complaint
 
 
 def test_titles_leave_out_what_says_nothing():

@@ -8,6 +8,7 @@ import pytest
 from training import SMALL
 
 from mssts.data.synthetic_set import write_synthetic_set
+from mssts.errors import BadInputError
 from mssts.train import evaluation
 from mssts.train.evaluation import validation_set
 
@@ -48,3 +49,21 @@ def test_the_set_trained_on_can_be_the_one_to_evaluate_on(tmp_path: Path) -> Non
     same = replace(SMALL.evaluation, data="same", split="train")
     truth = validation_set(replace(SMALL, data=(str(tmp_path / "mine"),), evaluation=same))
     assert truth.path == tmp_path / "mine" / "train" / "instances.json"
+
+
+def test_images_cannot_be_the_set_to_evaluate_on(tmp_path: Path) -> None:
+    (tmp_path / "coco" / "annotations").mkdir(parents=True)
+    (tmp_path / "coco" / "annotations" / "instances_train.json").write_text('{"images": [], "annotations": []}')
+    write_synthetic_set(tmp_path / "mine", "train", 2, 3, 64, 96, progress=False)
+    images, videos = str(tmp_path / "coco"), str(tmp_path / "mine")
+    config = replace(SMALL, data=(images, videos), evaluation=replace(SMALL.evaluation, data="same", split="train"))
+    assert validation_set(config).path == tmp_path / "mine" / "train" / "instances.json"
+    with pytest.raises(BadInputError, match="images have no tracks to evaluate"):
+        validation_set(replace(config, data=(images,)))
+
+
+def test_which_of_the_two_splits_is_missing_is_told(tmp_path: Path) -> None:
+    write_synthetic_set(tmp_path, "train", 2, 3, 64, 96, progress=False)
+    asked = replace(SMALL.evaluation, data=str(tmp_path), split="valid")
+    with pytest.raises(BadInputError, match=r"^--evaluation\.split valid: .*it has those of train$"):
+        validation_set(replace(SMALL, evaluation=asked))

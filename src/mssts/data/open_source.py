@@ -3,26 +3,18 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from mssts.config import Category
 from mssts.data.augmentation import AugmentationConfig
 from mssts.data.batch import ClipSource
 from mssts.data.categories import NAMED_LISTS, contiguous_categories, official_categories
 from mssts.data.category_maps import slots_of
 from mssts.data.coco import CocoClips
-from mssts.data.coco_set import CocoSet, find_coco_annotations, load_coco
+from mssts.data.coco_set import CocoSet, load_coco
+from mssts.data.find_set import find_set, holds_images
 from mssts.data.joint import JointClips
-from mssts.data.video_set import VideoSet, find_annotations, load_video_set
+from mssts.data.video_set import VideoSet, load_video_set
 from mssts.data.youtube_vis import VideoClips
 from mssts.errors import BadInputError
-
-
-class _Keys(msgspec.Struct):
-    """The keys of a file that tell its form."""
-
-    videos: msgspec.Raw = msgspec.Raw()
-    images: msgspec.Raw = msgspec.Raw()
 
 
 def open_training_set(
@@ -61,20 +53,8 @@ def open_training_set(
 
 def _load(source: Path, split: str) -> VideoSet | CocoSet:
     """Read a set in whatever form it is in."""
-    path = source
-    if not source.is_file():
-        # Where a folder holds neither form, the search for videos says what is missing.
-        path = find_coco_annotations(source, split) or find_annotations(source, split)
-    return load_coco(path) if _holds_images(path) else load_video_set(source, split)
-
-
-def _holds_images(path: Path) -> bool:
-    """Whether an annotation file is in COCO form; what is wrong with a broken one is for its reader to say."""
-    try:
-        keys = msgspec.json.decode(path.read_bytes(), type=_Keys)
-    except (OSError, RecursionError, UnicodeDecodeError, msgspec.MsgspecError):
-        return False
-    return bool(memoryview(keys.images).nbytes) and not memoryview(keys.videos).nbytes
+    path = find_set(source, split)
+    return load_coco(path) if holds_images(path) else load_video_set(source, split)
 
 
 def _as_clips(

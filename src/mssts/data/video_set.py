@@ -119,7 +119,7 @@ def find_annotations(folder: Path, split: str) -> Path:
     if path is None:
         names = ", ".join(layout.format(split=split) for layout in _LAYOUTS[:5])
         others = ", ".join(known_splits(folder))
-        hint = f"; it has those of {others} (--split)" if others else ""
+        hint = f"; it has those of {others}" if others else ""
         raise BadInputError(f"{folder}: no annotations of the split {split} (looked for {names} and the like){hint}")
     return path
 

@@ -12,6 +12,7 @@ from mssts.data.video_set import VideoSet, load_video_set
 from mssts.errors import BadInputError, UsageError
 from mssts.evaluate.analysis import PARTS, Analysis, Part, analyse
 from mssts.evaluate.results_file import AnyResult, Result, StoredResult, open_results, save_results
+from mssts.locate import find_checkpoint
 from mssts.tools.evaluation_tables import as_csv, as_facts, as_text
 
 
@@ -47,7 +48,7 @@ def _write_report(truth: VideoSet, results: Sequence[AnyResult], analysis: Analy
     """
     for library in ("jinja2", "matplotlib"):
         if find_spec(library) is None:
-            raise BadInputError(f"the report needs {library}: pip install 'mssts[viz]'")
+            raise BadInputError(f"the report needs {library}: pip install -e '.[train,viz]' in the project's folder")
     from mssts.report.page import write_report
 
     path = write_report(truth, results, analysis, folder, title)
@@ -63,7 +64,7 @@ def _from_files(options: argparse.Namespace) -> tuple[VideoSet, list[StoredResul
     truth = _with_truth(load_video_set(options.gt))
     results = open_results(options.results, truth)
     if not results:
-        print(f"{options.results}: holds no results, so everything counts as missed", file=sys.stderr)
+        raise BadInputError(f"{options.results}: holds no results; nothing can be said of an empty list")
     return truth, results
 
 
@@ -71,15 +72,16 @@ def _from_model(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
     """The results of a model on a data set."""
     if options.model is None or options.data is None or options.gt is not None:
         raise UsageError("evaluate: give --gt and --results, or --data and --model")
+    path = find_checkpoint(options.model)
     truth = _with_truth(load_video_set(options.data, options.split))
-    from mssts.api import find_checkpoint, pick_device
+    from mssts.api import pick_device
     from mssts.checkpoint import load_model
     from mssts.evaluate.run_model import evaluate_model
     from mssts.tools.allocator import keep_freed_memory
 
     keep_freed_memory()
     results = evaluate_model(
-        load_model(find_checkpoint(options.model)),
+        load_model(path),
         truth,
         device=pick_device(options.device),
         mode=options.mode,

@@ -8,8 +8,9 @@ import torch
 import torchvision
 
 from mssts import __version__
-from mssts.api import BUNDLED, load
+from mssts.api import load
 from mssts.config import preset_names
+from mssts.locate import BUNDLED
 from mssts.model.deformable import deformable_form
 
 

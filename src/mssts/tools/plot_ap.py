@@ -24,7 +24,7 @@ def run_plot_ap(options: argparse.Namespace) -> int:
     if options.out.exists() and not options.overwrite:
         raise BadInputError(f"{options.out}: is already there; replace it with --overwrite")
     if find_spec("matplotlib") is None:
-        raise BadInputError("the chart needs matplotlib: pip install 'mssts[viz]'")
+        raise BadInputError("the chart needs matplotlib: pip install -e '.[train,viz]' in the project's folder")
     from mssts.visualize.ap_chart import draw_ap_chart
 
     form = options.out.suffix.lower().removeprefix(".")

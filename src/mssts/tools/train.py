@@ -15,9 +15,11 @@ def run_train(arguments: Sequence[str]) -> int:
     """
     require_training_libraries()
     from mssts.train.parse import parse_train_config
+    from mssts.train.preflight import check_paths
 
     config = parse_train_config(arguments)
-    # Slow to import; whoever mistyped an option has been told by now.
+    check_paths(config)
+    # Slow to import; whoever mistyped an option or a path has been told by now.
     from lightning_fabric.utilities.rank_zero import rank_zero_only
 
     from mssts.train.loop import train
@@ -38,4 +40,4 @@ def require_training_libraries() -> None:
     """
     for name in ("docstring_parser", "jsonargparse", "lightning_fabric", "tensorboard", "yaml"):
         if find_spec(name) is None:
-            raise BadInputError(f"training needs {name}: pip install 'mssts[train]'")
+            raise BadInputError(f"training needs {name}: pip install -e '.[train,viz]' in the project's folder")

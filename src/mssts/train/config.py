@@ -17,6 +17,8 @@ from mssts.loss.config import AdversarialConfig, CriterionConfig
 
 SYNTHETIC = "synthetic"
 SAME = "same"
+STATE_FILE = "checkpoint.pt"
+"""In the run folder: what a training goes on from."""
 # Sections and fields that count something, and those that are shares.
 AT_LEAST_1 = (
     "steps", "devices", "num_nodes", "threads", "log_every", "max_skips", "clips.per_step", "clips.per_batch",

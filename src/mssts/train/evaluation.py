@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from tqdm import tqdm
 
 from mssts.data.synthetic_set import write_synthetic_set
 from mssts.data.video_set import VideoSet, load_video_set
@@ -19,7 +20,8 @@ from mssts.evaluate.video_ap import evaluate_video_ap
 from mssts.model.vis import VisModel
 from mssts.predict.near_online import NearOnlinePredictor
 from mssts.predict.settings import PredictSettings
-from mssts.train.config import SAME, SYNTHETIC, TrainConfig
+from mssts.train.config import TrainConfig
+from mssts.train.preflight import find_evaluation_set
 from mssts.visualize.overlay import draw_overlay
 
 # The synthetic set that is made for evaluation during training; its seed is not the one that results are told of.
@@ -52,7 +54,7 @@ class Evaluator:
         """Evaluate, or give up with None between two videos if asked to stop; leaves the model in its mode."""
         device = next(model.parameters()).device
         results: list[Result] = []
-        for video in self.truth.videos:
+        for video in tqdm(self.truth.videos, "evaluation", unit="video", leave=False, disable=None):
             if should_stop():
                 return None
             one = self.truth._replace(videos=(video,))
@@ -73,10 +75,7 @@ def validation_set(config: TrainConfig) -> VideoSet:
         BadInputError: The set cannot be read or has no ground truth.
     """
     wanted = config.evaluation
-    assert wanted.data is not None
-    data = config.data[0] if wanted.data == SAME else wanted.data
-    folder = _synthetic_set(config) if data == SYNTHETIC else Path(data)
-    truth = load_video_set(folder, wanted.split)
+    truth = load_video_set(find_evaluation_set(config) or _synthetic_set(config), wanted.split)
     if not truth.has_truth:
         raise BadInputError(f"{truth.path}: has no ground truth to evaluate with")
     videos = truth.videos[: wanted.num_videos]

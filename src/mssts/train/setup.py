@@ -15,19 +15,19 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.optim.swa_utils import AveragedModel
 
-from mssts.api import find_checkpoint
 from mssts.checkpoint import load_model
 from mssts.config import Category, ModelConfig
 from mssts.data.batch import ClipSource
 from mssts.data.categories import NAMED_LISTS, official_categories
 from mssts.data.open_source import open_training_set
 from mssts.errors import BadInputError, ResourceError
+from mssts.locate import find_checkpoint
 from mssts.loss.discriminator import Discriminator
 from mssts.model.vis import VisModel
-from mssts.train.config import SYNTHETIC, TrainConfig
+from mssts.train.config import STATE_FILE, SYNTHETIC, TrainConfig
 from mssts.train.imagenet import load_imagenet_lite0
 from mssts.train.optim import average_update, make_discriminator_optimizer, make_optimizer
-from mssts.train.state import FILE_NAME, TrainState, restore_state
+from mssts.train.state import TrainState, restore_state
 from mssts.train.step import Engine
 from mssts.train.synthetic_clips import SyntheticClips
 from mssts.train.warm_start import copy_weights
@@ -91,18 +91,15 @@ def prepare(config: TrainConfig, fabric: Fabric, categories: Sequence[Category])
     """Make model, adversary and optimizers, as they were at the last checkpoint if there is one to resume.
 
     Raises:
-        BadInputError: The run folder holds a checkpoint and `resume` is "never".
         CheckpointError: The checkpoint, or the model to start from, cannot be used.
         ResourceError: The run folder cannot be made.
     """
-    path = config.out / FILE_NAME
+    path = config.out / STATE_FILE
     try:
         config.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResourceError(f"{config.out}: cannot make the folder ({error.strerror})") from error
     resuming = path.exists()
-    if resuming and config.resume == "never":
-        raise BadInputError(f"{path}: a training is there already; go on with --resume auto or choose another --out")
     if config.resume == "auto" and not resuming:
         fabric.print(f"{path}: no checkpoint there yet; the training starts from the beginning", flush=True)
     engine = build_engine(config, fabric, model_config(config, categories), fresh=not resuming)

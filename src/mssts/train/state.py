@@ -16,7 +16,6 @@ from mssts.errors import CheckpointError, ResourceError
 from mssts.model.vis import VisModel
 from mssts.train.config import TrainConfig
 
-FILE_NAME = "checkpoint.pt"
 # What may differ between a run and its continuation; all else would make it another training.
 FREE_SETTINGS = (
     "out", "data", "init", "backbone_weights", "evaluation", "checkpointing", "devices", "num_nodes", "accelerator",
