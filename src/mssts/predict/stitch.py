@@ -159,6 +159,10 @@ class Linker:
         self._window = _Window(detections.first_frame, tracks.ids, seen.masks[used])
         return ids
 
+    def live(self) -> Int[np.ndarray, " M"]:
+        """The ids of the tracks that may still go on, in order."""
+        return np.zeros(0, dtype=np.int64) if self._tracks is None else self._tracks.ids
+
     def confirmed(self) -> Int[np.ndarray, " M"]:
         """The ids of those live tracks of which at least two windows were sure."""
         return np.zeros(0, dtype=np.int64) if self._tracks is None else self._tracks.ids[self._tracks.sure_windows > 1]
