@@ -5,7 +5,8 @@
 
 Each window goes through the model once; every rule then links the same detections. A track is right if its tube has an
 IoU of at least 0.5 with an object's, whatever the class; the agreement is the summed IoU of the best assignment over
-the larger number of tracks. Masks are compared at stride 4.
+the larger number of tracks. Masks are compared at stride 4. `--one-assignment` lets doubtful detections choose together
+with the sure ones instead of after them. `--model FILE` judges other weights.
 """
 
 import argparse
@@ -19,6 +20,8 @@ import mssts
 from mssts.data.rle import decode
 from mssts.data.video_set import Track, Video, load_video_set
 from mssts.evaluate.run_model import read_frames
+from mssts.predict import stitch
+from mssts.predict.assignment import assign
 from mssts.predict.near_online import NearOnlinePredictor
 from mssts.predict.windows import cut_windows
 from mssts.types import Frame, WindowDetections
@@ -49,10 +52,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--one-assignment", action="store_true", help="the sure detections do not choose first")
     options = parser.parse_args()
+    if options.one_assignment:
+        stitch.assign_in_turn = lambda scores, _sure, min_score: assign(scores, min_score)
     segmenter, truth = mssts.load(options.model), load_video_set(options.data, "valid")
-    settings = [segmenter.settings(confidence=c, keep_brief=brief) for c, _, brief in RULES]
-    settings = [replace(one, doubt=doubt) for one, (_, doubt, _) in zip(settings, RULES, strict=True)]
+    settings = [segmenter.settings(confidence=c, doubt=doubt, keep_brief=brief) for c, doubt, brief in RULES]
     scores = [[] for _ in RULES]
     objects = truth.tracks_by_video()
     for video in truth.videos:
@@ -71,8 +76,14 @@ def main() -> None:
         agreement = np.mean([row[3] for row in rows])
         print(
             f"{confidence:9.2f}  {confidence * doubt:7.2f}  {1 if brief else 2:12}  {found:6}  {wanted:7}  "
-            f"{right / found:9.3f}  {right / wanted:6.3f}  {2 * right / (found + wanted):5.3f}  {agreement:9.3f}"
+            f"{share(right, found):>9}  {share(right, wanted):>6}  {share(2 * right, found + wanted):>5}  "
+            f"{agreement:9.3f}"
         )
+
+
+def share(part: int, whole: int) -> str:
+    """A quotient with three digits; a dash where there is nothing to divide by, as without any track."""
+    return f"{part / whole:.3f}" if whole else "-"
 
 
 def tracks(predictor: Replay, known: dict, frames: list[Frame]) -> list[np.ndarray]:

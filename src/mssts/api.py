@@ -84,9 +84,18 @@ class Segmenter:
         window: int | None = None,
         overlap: int | None = None,
         short_side: int | None = None,
+        doubt: float = 0.5,
         keep_brief: bool = False,
     ) -> PredictSettings:
         """Fill in what the user leaves open: the model's own clip length and input size, two frames of overlap.
+
+        Args:
+            confidence: A track begins from this class score on, 0..1.
+            window: Frames per window.
+            overlap: Frames that neighbouring windows share.
+            short_side: The model sees frames resized to this many pixels on the shorter side.
+            doubt: Near-online, a track goes on from this share of `confidence` on, 0..1.
+            keep_brief: Near-online, also report tracks that only one window is sure of.
 
         Raises:
             ValueError: A number is out of its range.
@@ -94,12 +103,12 @@ class Segmenter:
         window = self.model.config.num_frames if window is None else window
         short_side = self.model.config.short_side if short_side is None else short_side
         overlap = min(2, window - 1) if overlap is None else overlap
-        if not (0 <= confidence <= 1 and 0 <= overlap < window and short_side >= 1):
+        if not (0 <= confidence <= 1 and 0 <= doubt <= 1 and 0 <= overlap < window and short_side >= 1):
             raise ValueError(
-                f"need confidence {confidence} in 0..1, overlap {overlap} from 0 and below window {window}, "
-                f"short_side {short_side} from 1"
+                f"need confidence {confidence} and doubt {doubt} in 0..1, overlap {overlap} from 0 and below "
+                f"window {window}, short_side {short_side} from 1"
             )
-        return PredictSettings(confidence, window, overlap, short_side, keep_brief=keep_brief)
+        return PredictSettings(confidence, window, overlap, short_side, doubt=doubt, keep_brief=keep_brief)
 
     @overload
     def predict(
@@ -125,7 +134,7 @@ class Segmenter:
                 own is done, or its own with `keep_brief` and from a webcam.
             mode: `near-online` works in linked windows, with memory that does not grow; `offline` is the official
                 protocol, which decodes the whole video at once.
-            options: Fields of `PredictSettings`: confidence, window, overlap, short_side, keep_brief.
+            options: Fields of `PredictSettings`: confidence, window, overlap, short_side, doubt, keep_brief.
 
         Returns:
             A `VideoResult`; if the source broke off, its `incomplete` says why. With `stream`, an iterator, which

@@ -134,6 +134,9 @@ def _add_predict(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     )
     verb.add_argument("--window", type=positive, help="frames per window (default: the model's)")
     verb.add_argument("--overlap", type=natural, help="frames that windows share (default: 2)")
+    verb.add_argument(
+        "--doubt", type=share, default=0.5, help="a track goes on from this share of --conf (default: 0.5)"
+    )
     verb.add_argument("--keep-brief", action="store_true", help="also report tracks that only one window is sure of")
     verb.add_argument("--short-side", type=positive, help="resize the shorter side to this (default: the model's)")
     verb.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: %(default)s)")

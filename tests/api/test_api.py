@@ -106,6 +106,7 @@ def test_a_track_agrees_with_its_frames(model_file, video):
         ({"window": 3, "overlap": 3}, "overlap 3"),
         ({"confidence": 1.5}, "confidence 1.5"),
         ({"window": 0}, "window 0"),
+        ({"doubt": -0.1}, "doubt -0.1"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])

@@ -93,6 +93,7 @@ def test_help_and_usage_need_no_torch(arguments):
         ("predict a --save ,", "--save"),
         ("predict a --conf 2", "--conf"),
         ("predict a --conf nan", "--conf"),
+        ("predict a --doubt 2", "--doubt"),
         ("predict a --conf much", "--conf: 'much' is not a number"),
         ("predict a --window 0", "--window"),
         ("predict a --window five", "--window: 'five' is not a whole number"),

@@ -6,6 +6,7 @@ import pytest
 from small_segmenter import CATEGORIES, make_segmenter
 
 from mssts.predict.near_online import NearOnlinePredictor, Step, TrackClasses
+from mssts.predict.stitch import Linker, LinkerConfig
 from mssts.types import Frame, FrameResult
 
 
@@ -52,6 +53,35 @@ def test_a_tracks_class_is_its_mean_over_windows():
     slot, score = classes.best(4)
     assert slot == 1
     assert score == pytest.approx(0.5)
+
+
+class LongMemory(TrackClasses):
+    """What forgets nothing."""
+
+    def keep(self, track_ids):
+        """Keep all."""
+
+
+def test_tracks_that_ended_are_forgotten_and_nobody_misses_them(segmenter):
+    settings = segmenter.settings(confidence=0.3, window=3, overlap=1, doubt=1.0)
+    runs = []
+    for classes in (TrackClasses(), LongMemory()):
+        linker = Linker(LinkerConfig(max_lost_windows=0))
+        steps = list(NearOnlinePredictor(segmenter.model, settings, linker, classes).steps(synthetic_frames(40)))
+        runs.append([(r.track_ids.tolist(), r.labels.tolist(), r.scores.tolist()) for s in steps for r in s.results])
+        ever = {track_id for step in steps for track_id in step.class_scores}
+        assert len(classes) == (len(ever) if isinstance(classes, LongMemory) else len(linker.live()))
+        assert len(linker.live()) < len(ever)
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("doubt", [0.5, 0.95, 1.0])
+def test_a_track_goes_on_from_its_share_of_the_threshold_on(segmenter, doubt):
+    settings = segmenter.settings(confidence=0.82, doubt=doubt)
+    steps = NearOnlinePredictor(segmenter.model, settings).steps(synthetic_frames(40))
+    scores = np.array([scores.max() for step in steps for scores in step.class_scores.values()])
+    assert scores.min() >= np.float32(0.82 * doubt)
+    assert (scores < 0.82).any() == (doubt < 1)
 
 
 def test_a_track_has_one_class_and_one_score_in_a_window(segmenter):

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import av
@@ -17,12 +18,18 @@ from mssts.api import Segmenter
 from mssts.errors import BadInputError, ResourceError
 from mssts.predict import job as job_module
 from mssts.predict import run as run_module
+from mssts.predict import stitch as stitch_module
 from mssts.predict.near_online import NearOnlinePredictor
+from mssts.predict.offline import predict_offline
 from mssts.predict.run import InterruptedRunError, RunOptions, predict_to_folder
 from mssts.predict.run_folder import RunFolder
 from mssts.predict.settings import PredictSettings
+from mssts.predict.stitch import LinkerConfig
+from mssts.predict.summary import no_tracks
 from mssts.predict.track_store import TrackStore
+from mssts.predict.video import open_source
 from mssts.predict.video_writer import VideoWriter
+from mssts.predict.windows import cut_windows
 
 NUM_FRAMES = 17
 SIZE = (64, 96)
@@ -116,6 +123,60 @@ def test_resumed_run_equals_an_uninterrupted_one(segmenter, settings, video, tmp
     assert resumed.read_bytes() == whole.read_bytes()
     for path in (tmp_path / "whole" / "masks").iterdir():
         assert (tmp_path / "run" / "masks" / path.name).read_bytes() == path.read_bytes()
+
+
+def best_by_window(segmenter: Segmenter, video: Path) -> list[float]:
+    """The best class score of each window, from all that the model says."""
+    predictor = NearOnlinePredictor(segmenter.model, segmenter.settings(confidence=0.0))
+    with open_source(video) as source:
+        windows = list(cut_windows(source, predictor.settings.window, predictor.settings.overlap))
+    return [float(predictor.detect(window.frames)[0].class_scores.max()) for window in windows]
+
+
+@pytest.mark.parametrize("mode", ["near-online", "offline", "resumed"])
+def test_a_run_without_tracks_names_the_best_score(segmenter, video, tmp_path, monkeypatch, mode):
+    settings = segmenter.settings(confidence=1.0)
+    best = best_by_window(segmenter, video)
+    assert int(np.argmax(best)) < len(best) - 1, "or the resumed run could find the best score anew"
+    run = options(video, tmp_path / "run", mode="offline" if mode == "offline" else "near-online")
+    if mode == "resumed":
+        with pytest.MonkeyPatch.context() as patch:
+            interrupt_at(patch, len(best), KeyboardInterrupt())
+            with pytest.raises(InterruptedRunError):
+                predict_to_folder(segmenter, settings, run)
+        run = replace(run, resume=True)
+    # Two digits are too few to tell the windows apart.
+    told = []
+    monkeypatch.setattr(run_module, "no_tracks", lambda *arguments: told.append(arguments) or no_tracks(*arguments))
+    assert predict_to_folder(segmenter, settings, run).text.startswith("no tracks above --conf 1 (the best score was ")
+    if mode == "offline":
+        with open_source(video) as source:
+            best = predict_offline(segmenter.model, source, segmenter.settings(confidence=0.0)).scores
+    assert told == [(1.0, max(best), False)]
+
+
+def test_a_run_whose_tracks_were_brief_says_how_to_keep_them(segmenter, video, tmp_path):
+    first, second = sorted(best_by_window(segmenter, video))[:-3:-1]
+    settings = segmenter.settings(confidence=(first + second) / 2)
+    assert "--keep-brief" in predict_to_folder(segmenter, settings, options(video, tmp_path / "run")).text
+    kept = predict_to_folder(segmenter, replace(settings, keep_brief=True), options(video, tmp_path / "kept"))
+    assert "#1" in kept.text
+
+
+@pytest.mark.parametrize("window", [2, 9, 14])
+def test_resumed_run_does_without_tracks_that_ended(segmenter, tmp_path, monkeypatch, window):
+    """Tracks end at once where they are not seen; what the resumed run knows of the others is all that it needs."""
+    for module in (stitch_module, job_module):
+        monkeypatch.setattr(module, "LinkerConfig", partial(LinkerConfig, max_lost_windows=0))
+    video = media_files.write_video(tmp_path / "in.mp4", 32, size=SIZE)
+    settings = segmenter.settings(confidence=0.3, window=3, overlap=1, doubt=1.0)
+    predict_to_folder(segmenter, settings, options(video, tmp_path / "whole"))
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, window, KeyboardInterrupt())
+        with pytest.raises(InterruptedRunError):
+            predict_to_folder(segmenter, settings, options(video, tmp_path / "run"))
+    predict_to_folder(segmenter, settings, options(video, tmp_path / "run", resume=True))
+    assert files_in(tmp_path / "run") == files_in(tmp_path / "whole")
 
 
 def test_resume_refuses_other_settings_and_nothing_to_resume(segmenter, settings, video, tmp_path):

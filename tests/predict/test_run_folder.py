@@ -7,7 +7,7 @@ from PIL import Image
 
 from mssts.errors import BadInputError, ResourceError
 from mssts.predict.run_folder import RunFolder
-from mssts.predict.summary import TrackSummary, summarise
+from mssts.predict.summary import TrackSummary, no_tracks, summarise
 from mssts.predict.video_writer import VideoWriter
 from mssts.types import FrameResult
 from mssts.visualize.palette import track_color
@@ -218,3 +218,25 @@ def test_summary_of_many_and_of_no_tracks():
     assert sum(line.lstrip().startswith("#") for line in lines) == 30
     assert "more" not in summarise(rows[:30])
     assert summarise([]) == "no tracks found"
+    assert summarise([], ["a.mp4"], "nothing").splitlines() == ["nothing", "saved: a.mp4"]
+    assert "nothing" not in summarise(rows, nothing="nothing")
+
+
+@pytest.mark.parametrize(
+    ("best_score", "hint"),
+    [
+        (0.318, "no tracks above --conf 0.4 (the best score was 0.31; try --conf 0.25)"),
+        (0.3999, "no tracks above --conf 0.4 (the best score was 0.39; try --conf 0.31)"),
+        # With --conf 0 everything would be a track.
+        (0.012, "no tracks above --conf 0.4 (the best score was 0.01)"),
+        (None, "no tracks found"),
+        (0.4, "no tracks found"),
+    ],
+)
+def test_a_run_without_tracks_says_what_would_find_some(best_score, hint):
+    assert no_tracks(0.4, best_score, were_brief=False) == hint
+
+
+def test_a_run_whose_tracks_were_brief_names_the_option():
+    assert "--keep-brief" in no_tracks(0.4, 0.6, were_brief=True)
+    assert "\n" not in no_tracks(0.4, 0.6, were_brief=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mssts.errors import BadInputError, PartialInputError
 from mssts.model.vis import VisModel
-from mssts.predict.near_online import NearOnlinePredictor, Step, TrackClasses
+from mssts.predict.near_online import BEST_SCORE, NearOnlinePredictor, Step, TrackClasses
 from mssts.predict.offline import predict_offline
 from mssts.predict.settings import PredictSettings
 from mssts.predict.stitch import Linker, LinkerConfig
@@ -55,11 +55,16 @@ def near_online_job(
 
 def _resumed(model: VisModel, settings: PredictSettings, store: TrackStore) -> NearOnlinePredictor:
     """A predictor in the state that it had when the store's last window was committed."""
+    state = store.linker_state() or {}
+    linker = Linker.from_state(LinkerConfig(), state)
+    live = set(linker.live().tolist())
     classes = TrackClasses()
     for track_id, score_sum, num_windows in store.class_sums():
-        classes.add(track_id, score_sum, num_windows)
-    linker = Linker.from_state(LinkerConfig(), store.linker_state() or {})
-    return NearOnlinePredictor(model, settings, linker, classes)
+        if track_id in live:
+            classes.add(track_id, score_sum, num_windows)
+    predictor = NearOnlinePredictor(model, settings, linker, classes)
+    predictor.best_score = float(state.get(BEST_SCORE, 0.0))
+    return predictor
 
 
 def offline_job(
@@ -82,7 +87,7 @@ def offline_job(
         scores[track_id][slot] = score
     with open_source(source) as video:
         for result in instances.results(fault.guard(iter(video))):
-            commit(store, Step([result], scores, {}, {}))
+            commit(store, Step([result], scores, {BEST_SCORE: np.array(instances.best_score)}, {}))
             scores = {}
             yield result
     if fault.reason:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from mssts.model.vis import VisModel
 from mssts.predict.compose import compose_frame, keep_tracks
@@ -20,11 +20,14 @@ from mssts.predict.stitch import Linker
 from mssts.predict.windows import Window, cut_windows
 from mssts.types import Frame, FrameResult, WindowDetections
 
+BEST_SCORE = "best_score"
+
 
 class Step(NamedTuple):
     """What one window adds: the results of its new frames, its class scores per track, the linker's state after it.
 
-    `queries` are the numbers of the model's queries that found the tracks in this window, by track id.
+    With that state goes the best score of any query so far, as `BEST_SCORE`. `queries` are the numbers of the model's
+    queries that found the tracks in this window, by track id.
     """
 
     results: list[FrameResult]
@@ -44,6 +47,14 @@ class TrackClasses:
         total, windows = self._sums.get(track_id, (np.zeros(len(scores)), 0))
         self._sums[track_id] = (total + scores, windows + count)
 
+    def keep(self, track_ids: Int[np.ndarray, " M"]) -> None:
+        """Forget all tracks but these, so that memory does not grow with those that have ended."""
+        self._sums = {track_id: self._sums[track_id] for track_id in track_ids.tolist() if track_id in self._sums}
+
+    def __len__(self) -> int:
+        """The number of tracks that are remembered."""
+        return len(self._sums)
+
     def best(self, track_id: int) -> tuple[int, float]:
         """The class slot with the highest mean score, and that score."""
         total, windows = self._sums[track_id]
@@ -52,7 +63,11 @@ class TrackClasses:
 
 
 class NearOnlinePredictor:
-    """Runs the model window by window and keeps what linking needs between windows."""
+    """Runs the model window by window and keeps what linking needs between windows.
+
+    Attributes:
+        best_score: Of any query and class so far, found or not; with it a run that finds nothing can say why.
+    """
 
     def __init__(
         self,
@@ -64,7 +79,8 @@ class NearOnlinePredictor:
         self.model = model
         self.settings = settings
         self.linker = linker or Linker()
-        self.classes = classes or TrackClasses()
+        self.classes = TrackClasses() if classes is None else classes
+        self.best_score = 0.0
         self.named_slots = named_slots(model)
         self._least_score = settings.confidence * settings.doubt
 
@@ -72,7 +88,8 @@ class NearOnlinePredictor:
         """Yield the results of each window in order; see `cut_windows` for `first_new`.
 
         Unless `settings.keep_brief`, a step waits for the next window, and what fewer than two windows are sure of by
-        then is left out. Of a video that is no longer than one window, everything is kept.
+        then is left out; so is what begins in the last window: of that most is no object (docs/log.md). Of a video
+        that is no longer than one window, everything is kept.
         """
         waiting: Step | None = None
         for window in cut_windows(frames, self.settings.window, self.settings.overlap, first_new):
@@ -107,7 +124,9 @@ class NearOnlinePredictor:
         ]
         class_scores = dict(zip(map(int, track_ids), detections.class_scores, strict=True))
         queries = dict(zip(track_ids.tolist(), detections.queries.tolist(), strict=True))
-        return Step(results, class_scores, self.linker.state(), queries)
+        self.classes.keep(self.linker.live())
+        state = self.linker.state() | {BEST_SCORE: np.array(self.best_score)}
+        return Step(results, class_scores, state, queries)
 
     @torch.inference_mode()
     def detect(self, frames: list[Frame]) -> tuple[WindowDetections, tuple[int, int]]:
@@ -117,6 +136,7 @@ class NearOnlinePredictor:
         input_size = (clip.shape[-2], clip.shape[-1])
         prediction = self.model(clip)
         class_scores = prediction.class_logits[-1][0].sigmoid() * self.named_slots
+        self.best_score = max(self.best_score, float(class_scores.max()))
         queries = confident_queries(class_scores, self._least_score, self.settings.max_instances)
         mask_logits = masks_of(prediction, queries, input_size)
         kept = distinct(mask_logits, self.settings.max_duplicate_iou)

@@ -25,13 +25,17 @@ OFFICIAL_NUM_PAIRS = 10
 
 
 class VideoInstances(NamedTuple):
-    """The instances of a whole video: parallel lists of query, class slot and score, and what makes their masks."""
+    """The instances of a whole video: parallel lists of query, class slot and score, and what makes their masks.
+
+    `best_score` is that of any query and class, found or not.
+    """
 
     prediction: Prediction
     input_size: tuple[int, int]
     queries: Int[Tensor, " K"]
     slots: list[int]
     scores: list[float]
+    best_score: float
 
     def results(self, frames: Iterable[Frame]) -> Iterator[FrameResult]:
         """Yield the results for the video's frames, decoded once more; the masks of one frame exist at a time."""
@@ -70,7 +74,8 @@ def predict_offline(model: VisModel, frames: Iterable[Frame], settings: PredictS
     queries = confident_queries(class_scores, settings.confidence, settings.max_instances)
     queries = queries[distinct(masks_of(prediction, queries, input_size), settings.max_duplicate_iou)]
     scores, slots = class_scores[queries].max(dim=1)
-    return VideoInstances(prediction, input_size, queries, slots.tolist(), scores.tolist())
+    best_score = float(class_scores.max())
+    return VideoInstances(prediction, input_size, queries, slots.tolist(), scores.tolist(), best_score)
 
 
 def _best_pairs(
@@ -79,7 +84,8 @@ def _best_pairs(
     """The official choice: the best (query, class) pairs, so one query may appear with several classes."""
     num_slots = class_scores.shape[1]
     scores, pairs = class_scores.flatten().topk(min(OFFICIAL_NUM_PAIRS, class_scores.numel()))
-    return VideoInstances(prediction, input_size, pairs // num_slots, (pairs % num_slots).tolist(), scores.tolist())
+    queries, slots = pairs // num_slots, (pairs % num_slots).tolist()
+    return VideoInstances(prediction, input_size, queries, slots, scores.tolist(), float(scores.max()))
 
 
 def _encode_in_windows(

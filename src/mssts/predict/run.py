@@ -16,10 +16,11 @@ from mssts.api import Mode, Segmenter
 from mssts.errors import BadInputError, MsstsError, PartialInputError, ResourceError
 from mssts.predict.images import SUFFIXES
 from mssts.predict.job import near_online_job, offline_job
+from mssts.predict.near_online import BEST_SCORE
 from mssts.predict.run_folder import SPOOL_NAME, Output, RunFolder
 from mssts.predict.settings import PredictSettings
 from mssts.predict.stored import from_stored
-from mssts.predict.summary import TrackSummary, summarise
+from mssts.predict.summary import TrackSummary, no_tracks, summarise
 from mssts.predict.track_store import TrackStore
 from mssts.predict.video import VideoSource, open_source
 
@@ -222,13 +223,22 @@ def _finish(segmenter: Segmenter, folder: RunFolder, store: TrackStore, partial:
         if "json" in folder.save:
             store.write_youtube_vis(staged, video_id=1, categories=segmenter.model.config.categories)
         rows = list(_rows(store, segmenter.names))
-        num_frames = store.num_frames
+        num_frames, nothing = store.num_frames, _why_nothing(store)
         folder.finish()
         if "json" in folder.save:
             os.replace(staged, folder.json_path)
     finally:
         staged.unlink(missing_ok=True)
-    return RunReport(summarise(rows, folder.outputs), num_frames, partial)
+    return RunReport(summarise(rows, folder.outputs, nothing), num_frames, partial)
+
+
+def _why_nothing(store: TrackStore) -> str:
+    """What to say if no track is shown."""
+    settings, state = store.header["settings"], store.linker_state() or {}
+    best_score = float(state[BEST_SCORE]) if BEST_SCORE in state else None
+    # The store keeps the class scores of all tracks, also of those that it shows nowhere.
+    were_brief = store.header["mode"] == "near-online" and next(store.class_sums(), None) is not None
+    return no_tracks(settings["confidence"], best_score, were_brief and not settings["keep_brief"])
 
 
 def _rows(store: TrackStore, names: list[str]) -> list[TrackSummary]:

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import linear_sum_assignment
 
+from mssts.predict.assignment import assign_in_turn, mask_iou, steals
 from mssts.types import WindowDetections
 
 
@@ -33,6 +33,7 @@ class LinkerConfig:
         min_area: Mask pixels (at the stride of the masks, summed over the shared frames) that either of two instances
             needs before a missing overlap proves that they are two.
         sure_overlap: IoU from which neither appearance nor class can veto: it is the same object, classified anew.
+        duplicate_overlap: IoU in the window from which a doubtful detection may show the same object as a sure one.
         min_appearance: Cosine similarity of embeddings asked for between `min_overlap` and `sure_overlap`.
         min_appearance_apart: The same for pairs without a shared frame: appearance is then the main witness.
         min_class_agreement: Cosine similarity of class scores asked for unless the overlap is sure.
@@ -53,6 +54,7 @@ class LinkerConfig:
     min_overlap: float = 0.1
     min_area: float = 40.0
     sure_overlap: float = 0.5
+    duplicate_overlap: float = 0.25
     min_appearance: float = 0.3
     min_appearance_apart: float = 0.65
     min_class_agreement: float = 0.3
@@ -122,7 +124,8 @@ class Linker:
         """The track id of each detection; ids start at 1 and are never used for a second object.
 
         The sure detections choose first. The others can only go on with a track that is still free, which bridges
-        moments of doubt (Zhang et al., ByteTrack, ECCV 2022, section 3); those that go on with none get 0.
+        moments of doubt (Zhang et al., ByteTrack, ECCV 2022, section 3); those that go on with none get 0. A track on
+        which a doubtful detection lies is not free for another object beside it, however sure (see `steals`).
         A sure detection without any visible pixel gets an id of its own and is forgotten: nothing tells where it is.
 
         Args:
@@ -138,8 +141,11 @@ class Linker:
         visible = np.flatnonzero(_visible(detections.mask_logits > 0).any(axis=1))
         seen = _observe(detections, visible)
         known = seen.tracks.take(np.arange(0)) if self._tracks is None else self._tracks
-        scores = _score(seen, known, self._window, self.config)
-        rows = _assign_in_turn(scores, sure[visible], self.config.min_score)
+        overlap, comparable = _overlaps(seen, known, self._window, self.config)
+        scores = _score(seen, known, overlap, comparable, self.config)
+        thresholds = self.config.sure_overlap, self.config.duplicate_overlap
+        scores[steals(overlap, seen.masks, sure[visible], *thresholds)] = -np.inf
+        rows = assign_in_turn(scores, sure[visible], self.config.min_score)
         used = sure[visible] | (rows >= 0)
 
         ids = np.zeros(len(sure), dtype=np.int64)
@@ -152,6 +158,10 @@ class Linker:
         self._tracks = _prune(_update(known, tracks, rows[used], self.config.memory), self.config)
         self._window = _Window(detections.first_frame, tracks.ids, seen.masks[used])
         return ids
+
+    def live(self) -> Int[np.ndarray, " M"]:
+        """The ids of the tracks that may still go on, in order."""
+        return np.zeros(0, dtype=np.int64) if self._tracks is None else self._tracks.ids
 
     def confirmed(self) -> Int[np.ndarray, " M"]:
         """The ids of those live tracks of which at least two windows were sure."""
@@ -231,11 +241,16 @@ def _velocities(centres: Float[np.ndarray, "R T 2"], visible: Bool[np.ndarray, "
     return (offsets * centres).sum(axis=1) / np.where(spread > 0, spread, np.nan)
 
 
-def _score(seen: _Sightings, known: _Tracks, window: _Window | None, config: LinkerConfig) -> Float[np.ndarray, "K M"]:
+def _score(
+    seen: _Sightings,
+    known: _Tracks,
+    overlap: Float[np.ndarray, "K M"],
+    comparable: Bool[np.ndarray, "K M"],
+    config: LinkerConfig,
+) -> Float[np.ndarray, "K M"]:
     """How well each detection continues each track, -inf where it cannot."""
     appearance = np.clip(seen.tracks.embeddings @ known.embeddings.T, 0, 1)
     agreement = _unit(seen.tracks.class_scores) @ _unit(known.class_scores).T
-    overlap, comparable = _overlaps(seen, known, window, config)
     distance = _distances(seen, known, config)
 
     same_class = agreement >= config.min_class_agreement
@@ -265,11 +280,9 @@ def _overlaps(
     earlier = earlier[:, : later.shape[1]]
     in_both = _visible(later).astype(np.int64) @ _visible(earlier).astype(np.int64).T > 0
 
-    earlier, later = earlier.astype(np.float32), later.astype(np.float32)
-    intersection = np.tensordot(later, earlier, axes=((1, 2, 3), (1, 2, 3)))
-    later_area, earlier_area = later.sum(axis=(1, 2, 3))[:, None], earlier.sum(axis=(1, 2, 3))
-    iou = intersection / np.maximum(later_area + earlier_area - intersection, 1)
-    large = np.minimum(later_area, earlier_area) >= config.min_area
+    iou = mask_iou(later, earlier)
+    areas = later.sum(axis=(1, 2, 3))[:, None], earlier.sum(axis=(1, 2, 3))
+    large = np.minimum(*areas) >= config.min_area
     columns = np.searchsorted(known.ids, window.ids)
     overlap[:, columns] = iou
     comparable[:, columns] = in_both & (large | (iou >= config.min_overlap))
@@ -286,26 +299,6 @@ def _distances(seen: _Sightings, known: _Tracks, config: LinkerConfig) -> Float[
     distance = np.linalg.norm(seen.first_centres[:, None] - expected, axis=-1)
     drift = config.position_drift + config.velocity_drift * np.linalg.norm(known.velocities, axis=-1)
     return distance / (config.position_sigma + drift * np.abs(gap))
-
-
-def _assign_in_turn(
-    scores: Float[np.ndarray, "K M"], sure: Bool[np.ndarray, " K"], min_score: float
-) -> Int[np.ndarray, " K"]:
-    """The track row for each detection, -1 where there is none; the sure ones choose before the others."""
-    rows = np.full(len(scores), -1)
-    rows[sure] = _assign(scores[sure], min_score)
-    left = scores[~sure]
-    left[:, rows[rows >= 0]] = -np.inf
-    rows[~sure] = _assign(left, min_score)
-    return rows
-
-
-def _assign(scores: Float[np.ndarray, "K M"], min_score: float) -> Int[np.ndarray, " K"]:
-    """The track row for each detection that gives the best total, -1 where a new track is worth more."""
-    num_detections, num_tracks = scores.shape
-    new_tracks = np.full((num_detections, num_detections), min_score)
-    _, columns = linear_sum_assignment(np.concatenate([scores, new_tracks], axis=1), maximize=True)
-    return np.where(columns < num_tracks, columns, -1)
 
 
 def _update(known: _Tracks, seen: _Tracks, rows: Int[np.ndarray, " K"], memory: float) -> _Tracks:

@@ -1,11 +1,14 @@
 """A table of the tracks that a run found, for the terminal."""
 
+import math
 from collections.abc import Sequence
 from os import PathLike
 from typing import NamedTuple
 
 MAX_ROWS = 30
 MAX_NAME_LENGTH = 24
+# One window reached the best score; a second one, which a track takes, is likely to stay somewhat below.
+RETRY_SHARE = 0.8
 HEADER = ("track", "class", "score", "frames", "time", "visible")
 
 
@@ -56,12 +59,34 @@ def _aligned(lines: Sequence[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def summarise(rows: Sequence[TrackSummary], outputs: Sequence[str | PathLike[str]] = ()) -> str:
+def no_tracks(confidence: float, best_score: float | None, were_brief: bool) -> str:
+    """Why a run shows no track, and which option would, on one line.
+
+    Args:
+        confidence: The threshold (`--conf`).
+        best_score: Of anything that the model saw, found or not; None if nobody knows.
+        were_brief: Whether there were tracks of which only one window was sure.
+    """
+    if were_brief:
+        return f"no tracks of which two windows are sure (--conf {confidence:g}); --keep-brief shows those of one"
+    if best_score is None or best_score >= confidence:
+        return "no tracks found"
+    # Rounded down, or a score just below the threshold would read as the threshold itself.
+    best = math.floor(100 * best_score) / 100
+    lower = math.floor(100 * RETRY_SHARE * best_score) / 100
+    hint = f"; try --conf {lower:g}" if lower > 0 else ""
+    return f"no tracks above --conf {confidence:g} (the best score was {best:g}{hint})"
+
+
+def summarise(
+    rows: Sequence[TrackSummary], outputs: Sequence[str | PathLike[str]] = (), nothing: str = "no tracks found"
+) -> str:
     """The table as text without a final newline: a header, a line per track, and where the outputs are.
 
-    Only the first 30 tracks are shown, in the order given; how many more there are is said.
+    Only the first 30 tracks are shown, in the order given; how many more there are is said. Without any track the line
+    `nothing` takes the table's place.
     """
-    lines = ["no tracks found"]
+    lines = [nothing]
     if rows:
         lines = _aligned([HEADER, *(_cells(row) for row in rows[:MAX_ROWS])])
     if len(rows) > MAX_ROWS:

@@ -31,6 +31,7 @@ def run_predict(options: argparse.Namespace) -> int:
         window=options.window,
         overlap=options.overlap,
         short_side=options.short_side,
+        doubt=options.doubt,
         keep_brief=options.keep_brief,
     )
     run = RunOptions(
