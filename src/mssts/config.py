@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
+GROUP_NORM_GROUPS = 32
+"""Of the normalisation of the backbone's features, which `hidden_dim` channels must be divisible into."""
+
 
 class Category(NamedTuple):
     """A class: its index among the model's class logits, its id in the data set's file, and its name."""
@@ -38,7 +41,13 @@ class MsStsConfig:
 
 @dataclass(frozen=True)
 class TemporalDecoderConfig:
-    """Temporal attention over the box queries of an instance (paper: section 3.3)."""
+    """Temporal attention over the box queries of an instance (paper: section 3.3).
+
+    Attributes:
+        enabled: False gives the SeqFormer decoder.
+        num_heads: Heads of the attention.
+        position: "sine" adds a sine over the frame index to queries and keys, "none" is the paper.
+    """
 
     enabled: bool = True
     num_heads: int = 8
@@ -52,13 +61,21 @@ class ModelConfig:
     Attributes:
         backbone: Name of a timm model with features at strides 8, 16 and 32.
         freeze_batch_norm: Keep the backbone's BatchNorm statistics fixed in training too.
-        hidden_dim: C of the paper.
+        hidden_dim: C of the paper; a multiple of 32, the groups of GroupNorm.
+        num_heads: Heads of deformable attention and of the decoder's self-attention.
         num_levels: Feature levels; those beyond the backbone's three are made by stride-2 convolutions.
         num_points: Sampling points per head and level of deformable attention.
+        feedforward_dim: Hidden width of the feed-forward networks.
+        num_encoder_layers: Layers of the encoder.
+        num_decoder_layers: Layers of the decoder, each with a loss of its own in training.
+        num_queries: Instances that a clip may have at most.
+        dropout: Probability (0..1) in training.
         num_frames: T of the paper, the length of a training clip and of an inference window.
         num_class_slots: Class logits per query; the official weights have 42 slots for 40 categories.
         categories: The classes with a meaning, empty until a data set or checkpoint names them.
         short_side: Frames are resized so that the shorter side has this many pixels at inference.
+        ms_sts: The encoder's multi-scale spatio-temporal split attention.
+        temporal_decoder: The decoder's temporal attention.
     """
 
     backbone: str = "resnet50"

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mssts.config import ModelConfig
+from mssts.config import GROUP_NORM_GROUPS, ModelConfig
 from mssts.model.backbone import STRIDES, Backbone
 from mssts.model.decoder import Decoder, PerceptronHead
 from mssts.model.encoder import Encoder
@@ -16,8 +16,6 @@ from mssts.model.mask_head import NUM_KERNEL_PARAMETERS, MaskFeatureHead
 from mssts.model.position import frame_position, time_position
 from mssts.model.pyramid import Pyramid, resize_mask, valid_ratio
 from mssts.types import Prediction
-
-GROUP_NORM_GROUPS = 32
 
 
 class VisModel(nn.Module):

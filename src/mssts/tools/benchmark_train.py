@@ -76,7 +76,7 @@ def measure_training(
         steps=10**6,
         backbone_weights="none",
         checkpointing=checkpointing,
-        accelerator=device.type,
+        accelerator="cuda" if device.type == "cuda" else "cpu",
     )
     adversarial = config.model.ms_sts.enabled
     engine = _engine(config, adversarial)

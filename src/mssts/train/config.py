@@ -11,7 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
-from mssts.config import ModelConfig, preset
+from mssts.config import GROUP_NORM_GROUPS, ModelConfig, preset
 from mssts.data.augmentation import AugmentationConfig
 from mssts.loss.config import AdversarialConfig, CriterionConfig
 
@@ -22,17 +22,22 @@ STATE_FILE = "checkpoint.pt"
 # Sections and fields that count something, and those that are shares.
 AT_LEAST_1 = (
     "steps", "devices", "num_nodes", "threads", "log_every", "max_skips", "clips.per_step", "clips.per_batch",
-    "clips.frames_per_step", "synthetic.height", "synthetic.width", "synthetic.max_stride", "evaluation.every",
+    "clips.frames_per_step", "clips.min_frames", "clips.max_frames",
+    "synthetic.height", "synthetic.width", "synthetic.max_stride", "evaluation.every",
     "evaluation.num_videos",
 )  # fmt: skip
 AT_LEAST_0 = (
     "workers", "seed", "save_minutes", "max_minutes", "optim.warmup_steps", "optim.weight_decay",
     "optim.backbone_factor", "optim.slow_factor", "adversarial.weight", "adversarial.l1_weight",
+    "criterion.ce", "criterion.bbox", "criterion.giou", "criterion.mask", "criterion.dice",
+    "criterion.match_costs.label", "criterion.match_costs.box", "criterion.match_costs.giou",
 )  # fmt: skip
 SHARES = (
     "ema", "synthetic.difficulty_from", "synthetic.difficulty_to", "synthetic.ramp", "optim.final_factor",
     "optim.backbone_start",
 )  # fmt: skip
+# What a machine, or a generator of random numbers, can be told.
+AT_MOST = {"seed": 2**32 - 1, "threads": 1024, "workers": 1024, "devices": 1024}
 ABOVE_0 = ("epochs", "optim.learning_rate", "optim.epsilon", "optim.clip_norm", "adversarial.learning_rate")
 
 
@@ -149,7 +154,7 @@ class TrainConfig:
         epochs: Length in epochs; every annotated frame is an item of an epoch.
         devices: Processes on this machine, one a device.
         num_nodes: Machines.
-        accelerator: "cpu", "cuda", or "auto".
+        accelerator: "auto" takes the GPUs if there are any.
         precision: As Lightning Fabric names them.
         threads: CPU threads of each process; None leaves the choice to PyTorch.
         workers: Processes that load clips, for each training process.
@@ -183,7 +188,7 @@ class TrainConfig:
     epochs: float | None = None
     devices: int = 1
     num_nodes: int = 1
-    accelerator: str = "auto"
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     threads: int | None = None
     workers: int = 1
@@ -213,12 +218,19 @@ class TrainConfig:
             raise ValueError("a training needs either --epochs or --steps")
         if not self.data:
             raise ValueError("a training needs --data: a set's folder, or the word synthetic")
+        for name, most in AT_MOST.items():
+            self._check((name,), lambda value, most=most: value <= most, f"must be at most {most}")
+        for name, betas in (("optim", self.optim.betas), ("adversarial", self.adversarial.betas)):
+            if not all(0 <= beta < 1 for beta in betas):
+                raise ValueError(f"{name}.betas is {betas}, each must be from 0 to below 1")
         self._check(AT_LEAST_1, lambda value: value >= 1, "must be at least 1")
         self._check(AT_LEAST_0, lambda value: value >= 0, "must not be negative")
         self._check(SHARES, lambda value: 0 <= value <= 1, "must be a share (0..1)")
         self._check(ABOVE_0, lambda value: 0 < value < math.inf, "must be above 0")
         if not 1 <= self.min_frames <= self.max_frames:
             raise ValueError(f"clips of {self.min_frames} to {self.max_frames} frames cannot be made")
+        if self.model.hidden_dim % GROUP_NORM_GROUPS:
+            raise ValueError(f"model.hidden_dim is {self.model.hidden_dim}, must be a multiple of {GROUP_NORM_GROUPS}")
         length = self.epochs or 1.0
         for mark in self.optim.milestones or ():
             if not 0 < mark < length:

@@ -1,21 +1,33 @@
 """From command line and YAML file to a `TrainConfig`: `--config FILE`, dotted overrides, `--print_config`."""
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, fields, is_dataclass
-from itertools import pairwise
+from dataclasses import asdict, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from mssts.config import preset, preset_names
 from mssts.errors import BadInputError, UsageError
+from mssts.train.arguments import arrange, values
 from mssts.train.config import TrainConfig
+from mssts.train.config_file import read_config_file
 
 DEFAULT_PRESET = "r50"
+
+
+class _TrainParser(ArgumentParser):
+    """Its help is without the lines that say nothing to who trains."""
+
+    def format_help(self, *args: Any, **options: Any) -> str:
+        """The options, for reading."""
+        text = super().format_help(*args, **options)
+        text = re.sub(
+            r"  --[\w.]+ CONFIG\s+Path to a configuration file\.\n", "", super().format_help(*args, **options)
+        )
+        return text.replace("<class 'Path'>", "path")
 
 
 def parse_train_config(arguments: Sequence[str]) -> TrainConfig:
@@ -25,28 +37,33 @@ def parse_train_config(arguments: Sequence[str]) -> TrainConfig:
 
     Raises:
         BadInputError: A configuration file cannot be read, or what it says cannot be.
-        UsageError: There is no preset of the name.
+        UsageError: There is no preset of the name, or an option is given an empty value.
     """
-    arguments = _join_data([_with_underscores(argument) for argument in arguments])
-    arguments += _unset_other_length(arguments)
-    parser = make_parser(_preset_of(arguments))
-    _check_files(parser, _values(arguments, "--config"))
+    words = arrange(arguments)
+    files = values(words, "--config")
+    parser = make_parser(_find_preset(files, values(words, "--preset")))
+    for path in files:
+        _check_names(parser, path)
     try:
-        settings = parser.instantiate(parser.parse_args(arguments))
-        return TrainConfig(**{item.name: settings[item.name] for item in fields(TrainConfig)})
+        return _make(parser, words)
     except (ArgumentError, ValueError) as error:
-        parser.exit(2, f"{parser.prog}: {_reason(error)} (options: {parser.prog} --help)\n")
+        reason = _reason(parser, error)
+        for path in files:
+            if _fault_alone(parser, path) == reason:
+                raise BadInputError(f"{path}: {reason}") from error
+        parser.exit(2, f"{parser.prog}: {reason} (options: {parser.prog} --help)\n")
         raise AssertionError from error
 
 
 def make_parser(preset_name: str) -> ArgumentParser:
     """The options, with a preset's model as default."""
-    parser = ArgumentParser(
+    parser = _TrainParser(
         prog="mssts train",
         usage="mssts train [--config FILE] [--data DIR ...] [OPTION ...]",
         description="Train a model on YouTube-VIS-format, COCO or synthetic data. Options may be spelled with - or _.",
         epilog="for example: mssts train --config configs/tiny.yaml --out runs/mine --steps 200 --init tiny",
         exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument("--config", action="config", metavar="FILE", help="YAML file with any of the options below")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -55,88 +72,73 @@ def make_parser(preset_name: str) -> ArgumentParser:
     return parser
 
 
-def _check_files(parser: ArgumentParser, paths: Sequence[str]) -> None:
-    """Read each configuration file by itself, so that a fault in it is told with its name.
-
-    Raises:
-        BadInputError: A file names an option that there is not, or gives one a value of the wrong type.
-    """
-    for path in paths:
-        try:
-            parser.parse_args([f"--config={path}"])
-        except (ArgumentError, ValueError) as error:
-            raise BadInputError(f"{path}: {_reason(error)}") from error
+def _make(parser: ArgumentParser, words: Sequence[str]) -> TrainConfig:
+    """The configuration that the options make; ArgumentError and ValueError say why they make none."""
+    settings = parser.instantiate(parser.parse_args(words))
+    return TrainConfig(**{item.name: settings[item.name] for item in fields(TrainConfig)})
 
 
-def _reason(error: Exception) -> str:
-    """What the parser complains of, in one line; of a value, which option's it is and what was expected."""
-    text = " ".join(str(error).split())
-    key, value = re.search(r'key "([\w.]+)"', text), re.search(r"(?:Given|Got) value: '?([^\s']+)", text)
-    expected = re.findall(r"Expected an? <class '(\w+)'>", text)
-    if not (key and value and expected):
-        return text
-    yaml_names = {"NoneType": "null", "tuple": "list"}
-    kinds = dict.fromkeys(yaml_names[kind] if kind in yaml_names else str(kind) for kind in expected)
-    return f"{key[1]}: {value[1]!r} is not of type {' or '.join(kinds)}"
-
-
-def _preset_of(arguments: Sequence[str]) -> str:
-    """The preset that the options or the configuration file name, before the options are fully understood."""
+def _find_preset(files: Sequence[str], given: Sequence[str]) -> str:
+    """The preset that the options or the configuration files name, before the options are fully understood."""
     there_are = f"there are {', '.join(preset_names())}"
     name = DEFAULT_PRESET
-    for path in _values(arguments, "--config"):
-        name = str(_read_yaml(Path(path)).get("preset", name))
+    for path in files:
+        name = str(read_config_file(Path(path)).get("preset", name))
         if name not in preset_names():
             raise BadInputError(f"{path}: no preset '{name}'; {there_are}")
-    name = next(reversed([name, *_values(arguments, "--preset")]))
-    if name not in preset_names():
-        raise UsageError(f"train: no preset '{name}'; {there_are}")
+    for name in given:
+        if name not in preset_names():
+            raise UsageError(f"train: no preset '{name}'; {there_are}")
     return name
 
 
-def _values(arguments: Sequence[str], option: str) -> list[str]:
-    """All values that an option is given, in either form."""
-    followed = [after for before, after in pairwise(arguments) if before == option]
-    return followed + [argument.split("=", 1)[1] for argument in arguments if argument.startswith(option + "=")]
+def _check_names(parser: ArgumentParser, path: str) -> None:
+    """Read a configuration file by itself, so that a fault in it is told with its name.
 
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """A configuration file as plain values."""
+    Raises:
+        BadInputError: The file names an option that there is not, or gives one a value of the wrong type.
+    """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        raise BadInputError(f"{path}: cannot be read as a configuration ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
-        raise BadInputError(f"{path}: a configuration is a mapping from names to values")
+        parser.parse_args([f"--config={path}"])
+    except (ArgumentError, ValueError) as error:
+        raise BadInputError(f"{path}: {_reason(parser, error)}") from error
+
+
+def _fault_alone(parser: ArgumentParser, path: str) -> str | None:
+    """What a training by this file would be refused for, had the command line given only what the file leaves out."""
+    content = read_config_file(Path(path))
+    words = [f"--config={path}"]
+    words += [] if "data" in content else ['--data=["synthetic"]']
+    words += [] if "steps" in content or "epochs" in content else ["--steps=1"]
     try:
-        json.dumps(content, default=str)
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{path}: a value holds itself, or values are nested too deeply") from error
-    for item in fields(TrainConfig):
-        if is_dataclass(item.type) and not isinstance(content.get(item.name, {}), dict):
-            raise BadInputError(f"{path}: {item.name} is a section, a mapping from names to values")
-    return content
+        _make(parser, words)
+    except (ArgumentError, ValueError) as error:
+        return _reason(parser, error)
+    return None
 
 
-def _with_underscores(argument: str) -> str:
-    """`--num-nodes` as the field it means, `--num_nodes`."""
-    name = re.match(r"--[\w.-]+", argument)
-    return argument if name is None else "--" + name[0][2:].replace("-", "_") + argument[name.end() :]
+def _reason(parser: ArgumentParser, error: Exception) -> str:
+    """What the parser complains of, in one line; of a value, which option's it is and what was expected."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"Group '([\w.]+)' does not accept option '(\w+)'", r"there is no option \1.\2", text)
+    unknown = re.search(r"(?:unrecognized arguments: --|there is no option |not accept option ')([\w.]+)", text)
+    if unknown:
+        return text + _similar(parser, unknown[1])
+    key, value = re.search(r'Parser key "([\w.]+)"', text), re.search(r"(?:Given|Got) value: (.+)$", text)
+    types = re.findall(r"Expected an? <class '(\w+)'>", text)
+    choices = re.findall(r"Expected a typing\.Literal\[(.+?)\]", text)
+    if not (key and value and (types or choices)):
+        return text
+    yaml_names = {"NoneType": "null", "tuple": "list"}
+    kinds = dict.fromkeys([*choices, *(yaml_names.get(str(kind), str(kind)) for kind in types)])
+    shown = value[1].strip("'")
+    # A faulty item of a list is told by itself, before the list.
+    inner = re.search(r"Got value: (.+?) - Expected", text)
+    expected = f"{'one of' if choices else 'of type'} {' or '.join(map(str, kinds))}"
+    return f"{key[1]}: '{inner[1] if inner else shown}' is not {expected}"
 
 
-def _unset_other_length(arguments: Sequence[str]) -> list[str]:
-    """A length on the command line replaces that of a file, which may be given the other way."""
-    epochs, steps = _values(arguments, "--epochs"), _values(arguments, "--steps")
-    return (["--epochs=null"] if steps and not epochs else []) + (["--steps=null"] if epochs and not steps else [])
-
-
-def _join_data(arguments: Sequence[str]) -> list[str]:
-    """Several `--data FOLDER` as the one list that the parser wants."""
-    folders = _values(arguments, "--data")
-    if not folders:
-        return list(arguments)
-    rest: list[str] = []
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        if not (argument.startswith("--data=") or argument == "--data" or before == "--data"):
-            rest.append(argument)
-    return [*rest, "--data=" + json.dumps(folders)]
+def _similar(parser: ArgumentParser, name: str) -> str:
+    """The option that a mistyped one may have been meant to be."""
+    close = get_close_matches(name, map(str, parser.get_defaults().keys()), 1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -37,10 +37,17 @@ RANK_TIMEOUT = timedelta(minutes=30)
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
-    """The devices, processes and precision; started by torchrun or SLURM, it joins what they have set up."""
+    """The devices, processes and precision; started by torchrun or SLURM, it joins what they have set up.
+
+    Raises:
+        ResourceError: The machine has not the GPUs that are asked for.
+    """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     devices = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
+    if config.accelerator == "cuda" and torch.cuda.device_count() < devices:
+        have = torch.cuda.device_count()
+        raise ResourceError(f"--accelerator cuda --devices {devices}: PyTorch finds {have} CUDA GPUs on this machine")
     strategy: Any = "auto"
     # A training on a cluster's login or interactive node is meant as it is.
     warnings.filterwarnings("ignore", message="The `srun` command is available")
