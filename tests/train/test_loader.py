@@ -1,6 +1,9 @@
 """Which clips a step sees: all of an epoch once, the same for any number of ranks, the same after a restart."""
 
+import gc
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,3 +142,36 @@ def test_a_file_that_cannot_be_read_is_one_line_whoever_reads_it(workers: int) -
     with pytest.raises(BadInputError) as refusal:
         list(load_in_background(steps, 0, workers))
     assert str(refusal.value) == "frames/7.jpg: is damaged"
+
+
+class Collecting(Numbers):
+    """A source in whose process garbage is collected."""
+
+    def sample(self, index: int, num_frames: int, random: np.random.Generator, progress: float) -> Sample:
+        gc.collect()
+        return super().sample(index, num_frames, random, progress)
+
+
+class Bound:
+    """In a cycle with itself, so only the garbage collector destroys it; notes the process which does."""
+
+    def __init__(self, notes: Path) -> None:
+        self.me, self.notes = self, notes
+
+    def __del__(self) -> None:
+        with self.notes.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+def test_a_worker_destroys_nothing_of_the_process_that_started_it(tmp_path: Path) -> None:
+    # A video frame of PyAV that is destroyed in a forked process waits there for ever.
+    notes = tmp_path / "destroyed"
+    gc.disable()
+    try:
+        Bound(notes)
+        list(load_in_background(StepBatches(Collecting(4), config(per_step=1)), 0, workers=1))
+        gc.collect()
+    finally:
+        gc.enable()
+    assert notes.read_text() == f"{os.getpid()}\n"
+    assert gc.get_freeze_count() == 0

@@ -3,6 +3,7 @@
 So a resumed run goes on with the very clips that it would have seen, and two devices see what one would.
 """
 
+import gc
 import signal
 from collections.abc import Iterator
 from functools import lru_cache
@@ -146,10 +147,23 @@ def load_in_background(dataset: StepBatches, first_step: int, workers: int) -> I
         # Its own generator: the loader must not draw from the random numbers of the training.
         generator=torch.Generator(),
     )
-    for batches in loader:
+    for batches in _start(loader):
         if isinstance(batches, MsstsError):
             raise batches
         yield batches
+
+
+def _start(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Start the workers with nothing for them to collect: some objects cannot be destroyed in a forked process.
+
+    A decoded video frame, for one, waits there for ever for threads that only its own process has.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        return iter(loader)
+    finally:
+        gc.unfreeze()
 
 
 def _as_made(batch: Any) -> Any:
