@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mssts.visualize.strip import StripRow, beside, draw_strip
+from mssts.visualize.strip import StripRow, add_caption, beside, draw_strip
 
 
 def noise(seed: int, height: int = 60, width: int = 100) -> np.ndarray:
@@ -51,3 +51,13 @@ def test_long_titles_stay_in_their_place():
 def test_what_does_not_fit_is_refused(pictures):
     with pytest.raises(ValueError, match="2 columns"):
         draw_strip([StripRow("row", pictures)], ["a", "b"])
+
+
+def test_a_caption_is_below_and_inside():
+    picture = noise(0, width=300)
+    page = add_caption(picture, "a text of many words " * 20)
+    assert places(page, picture) == [(0, 0)]
+    ink = np.argwhere((page[60:] < 128).any(axis=-1))
+    assert len(ink) > 0
+    assert ink[:, 1].max() < 299
+    assert len(add_caption(picture, "a text of many words " * 40)) > len(page) > len(add_caption(picture, "short")) > 60

@@ -19,9 +19,15 @@ from mssts.predict.video_writer import VideoWriter
 from mssts.tools.allocator import keep_freed_memory
 from mssts.tools.figure_files import SourceFacts, check_columns, check_out, look_at, save_picture, short_titles
 from mssts.visualize.attention_panel import draw_panel
-from mssts.visualize.strip import StripRow, beside, draw_strip
+from mssts.visualize.strip import StripRow, add_caption, beside, draw_strip
 
 BASELINE = "baseline"
+CAPTION = "Bright: where the encoder's output at its finest level is most active."
+TRACKS_CAPTION = (
+    " Dots: where the decoder looks for a track, larger where it counts more."
+    " Bars: how much each frame of the window counts for the track; the frame on show is framed."
+    " Dark lines: how much temporal attention looks at each frame; grey: all alike."
+)
 
 
 class _Shown(NamedTuple):
@@ -125,7 +131,8 @@ def _write_figure(options: argparse.Namespace, models: list[_Shown], facts: Sour
         StripRow(shown.title, _row(options, shown, list(column)))
         for shown, column in zip(models, zip(*kept, strict=True), strict=True)
     ]
-    save_picture(draw_strip(rows, [f"frame {views[0].result.index}" for views in kept]), options.out)
+    strip = draw_strip(rows, [f"frame {views[0].result.index}" for views in kept])
+    save_picture(add_caption(strip, CAPTION + TRACKS_CAPTION * options.tracks), options.out)
 
 
 def _row(options: argparse.Namespace, shown: _Shown, views: list[FrameView]) -> list[UInt8[np.ndarray, "_h _w 3"]]:

@@ -21,7 +21,7 @@ def add_attention_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--tracks", action="store_true", help="also the decoder's sampling points and weights by frame")
     help_text = "average over the channels: root mean square, mean absolute value, or plain mean (default: %(default)s)"
     verb.add_argument("--measure", choices=("rms", "abs", "mean"), default="rms", help=help_text)
-    verb.add_argument("--conf", type=share, help="score from which a track begins, 0..1 (default: 0.4)")
+    verb.add_argument("--conf", type=share, help="a track begins from this score on, 0..1 (default: 0.4)")
     _add_inference(verb)
 
 
@@ -39,7 +39,7 @@ def add_strip_options(verb: argparse.ArgumentParser) -> None:
     help_text = f"columns, such as 0,8,16 (default: {NUM_COLUMNS}, evenly spread)"
     verb.add_argument("--frames", type=frame_list, metavar="LIST", help=help_text)
     verb.add_argument("--width", type=positive, default=360, help="of a picture in pixels (default: %(default)s)")
-    verb.add_argument("--conf", type=share, help="show tracks from this score on (default: 0.4)")
+    verb.add_argument("--conf", type=share, help="a track begins from this score on, 0..1 (default: 0.4)")
     _add_inference(verb)
 
 

@@ -54,6 +54,21 @@ def title_px(width: int) -> int:
     return min(max(round(width / 18), 12), 28)
 
 
+def add_caption(picture: UInt8[np.ndarray, "_h W 3"], text: str) -> UInt8[np.ndarray, "height W 3"]:
+    """The picture above a text that is broken into as many lines as its width needs."""
+    width = picture.shape[1]
+    font = ImageFont.load_default(min(max(round(width / 90), 12), 20))
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        lines = [*lines[:-1], longer] if font.getlength(longer) < width - 2 * GAP else [*lines, word]
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    bottom = measure.multiline_textbbox((0, 0), "\n".join(lines), font)[3]
+    page = Image.new("RGB", (width, round(bottom) + 2 * GAP), _PAPER)
+    ImageDraw.Draw(page).multiline_text((GAP, GAP), "\n".join(lines), _INK, font)
+    return np.concatenate((picture, np.asarray(page)))
+
+
 def _upright_title(
     title: str, width: int, height: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
 ) -> Image.Image:
