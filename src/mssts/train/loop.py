@@ -47,12 +47,13 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
     evaluator = Evaluator(config) if evaluates else None
     engine = prepare(config, fabric, source.categories)
     journal = Journal(config.out, len(dataset), engine.state.step, config.log_every, fabric.is_global_zero)
-    journal.say(_plan(config, dataset, len(source), evaluator))
+    journal.say(_plan(config, dataset, len(source), evaluator, engine.state.step))
     try:
         _walk(engine, dataset, journal, evaluator, should_stop)
         save(engine)
         if engine.state.is_finished:
             _evaluate(engine, journal, evaluator, should_stop)
+            journal.say(f"{config.out}: done; the model is there for mssts predict VIDEO --model {config.out}")
         fabric.barrier()
     except MsstsError:
         # A file that cannot be read, say: it is mended and the run goes on, so what was learned is kept.
@@ -63,11 +64,13 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
     return engine.state
 
 
-def _plan(config: TrainConfig, dataset: StepBatches, num_items: int, evaluator: Evaluator | None) -> str:
+def _plan(
+    config: TrainConfig, dataset: StepBatches, num_items: int, evaluator: Evaluator | None, first_step: int
+) -> str:
     """One line, before the first step, of what is about to happen."""
     told = "not evaluated"
     if evaluator is not None:
-        start = ", and first as it is" if _is_evaluation_due(config, step=0) else ""
+        start = ", and first as it is" if first_step == 0 and _is_evaluation_due(config, step=0) else ""
         count = f"{len(evaluator.truth.videos)} videos"
         told = f"evaluated every {config.evaluation.every} on {count} of {evaluator.truth.path}{start}"
     data = ", ".join(dict.fromkeys(config.data))
