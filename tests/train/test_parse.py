@@ -97,6 +97,8 @@ def test_printed_configuration_is_complete_and_can_be_read_again(
         (["--data", "a", "--steps", "3", "--clips.min_frames", "0"], "min_frames is 0"),
         (["--data", "a", "--steps", "3", "--model.num_quer", "3"], "did you mean model.num_queries"),
         (["--data", "a", "--steps", "3", "--evaluation.mode", "a b"], "evaluation.mode: 'a b' is not one of"),
+        (["--data", "a", "--steps", "3", "--optim.learning_rate", "1e300"], "learning_rate is 1e+300"),
+        (["--data", "a", "--steps", "3", "--optim.weight_decay", ".inf"], "weight_decay"),
         (["--steps", "--data", "a"], "--steps: expected one argument"),
     ],
 )

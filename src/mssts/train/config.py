@@ -37,7 +37,11 @@ SHARES = (
     "optim.backbone_start",
 )  # fmt: skip
 # What a machine, or a generator of random numbers, can be told.
-AT_MOST = {"seed": 2**32 - 1, "threads": 1024, "workers": 1024, "devices": 1024}
+AT_MOST = {
+    "optim.learning_rate": 10, "adversarial.learning_rate": 10,
+    "optim.slow_factor": 1000, "optim.backbone_factor": 1000,
+    "seed": 2**32 - 1, "threads": 1024, "workers": 1024, "devices": 1024,
+}  # fmt: skip
 ABOVE_0 = ("epochs", "optim.learning_rate", "optim.epsilon", "optim.clip_norm", "adversarial.learning_rate")
 
 
@@ -224,7 +228,7 @@ class TrainConfig:
             if not all(0 <= beta < 1 for beta in betas):
                 raise ValueError(f"{name}.betas is {betas}, each must be from 0 to below 1")
         self._check(AT_LEAST_1, lambda value: value >= 1, "must be at least 1")
-        self._check(AT_LEAST_0, lambda value: value >= 0, "must not be negative")
+        self._check(AT_LEAST_0, lambda value: 0 <= value < math.inf, "must be finite and not negative")
         self._check(SHARES, lambda value: 0 <= value <= 1, "must be a share (0..1)")
         self._check(ABOVE_0, lambda value: 0 < value < math.inf, "must be above 0")
         if not 1 <= self.min_frames <= self.max_frames:

@@ -21,6 +21,8 @@ from mssts.train.setup import make_fabric, open_clips, prepare
 from mssts.train.state import TrainState, save_state
 from mssts.train.step import Engine, train_step
 
+FIRST_SAVE_MINUTES = 0.5
+
 
 def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) -> TrainState:
     """Train a model and leave `checkpoint.pt` (to go on from) and `model.safetensors` (to predict with) in a folder.
@@ -87,6 +89,7 @@ def _walk(
     """Take the steps that are left, until the last one or until somebody asks to stop."""
     state, config = engine.state, engine.config
     clock = saved_at = time.monotonic()
+    is_saved = state.step > 0
     state.is_finished = state.step == len(dataset)
     for batches in load_in_background(dataset, state.step, config.workers):
         if _is_evaluation_due(config, state.step):
@@ -106,7 +109,10 @@ def _walk(
         if state.skips_in_a_row >= config.max_skips:
             times = f"{config.max_skips} steps in a row had a non-finite {report.trouble}"
             raise MsstsError(f"{config.out}: training diverged: {times}")
-        if time.monotonic() - saved_at > 60 * config.save_minutes:
+        # The first save comes early: a run that is killed in its first minutes can go on too.
+        minutes = config.save_minutes if is_saved else min(config.save_minutes, FIRST_SAVE_MINUTES)
+        if time.monotonic() - saved_at > 60 * minutes:
+            is_saved = True
             save(engine)
             saved_at = time.monotonic()
         clock = time.monotonic()

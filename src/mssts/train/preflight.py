@@ -22,9 +22,10 @@ def check_paths(config: TrainConfig) -> None:
             find_set(Path(data), config.split)
     if config.evaluation.data is not None:
         find_evaluation_set(config)
-    if config.init is not None:
-        find_local(config.init)
     path = config.out / STATE_FILE
+    # A resumed run has its weights in its checkpoint; what it started from may be gone by then.
+    if config.init is not None and not (config.resume == "auto" and path.exists()):
+        find_local(config.init)
     if config.resume == "never" and path.exists():
         raise BadInputError(
             f"{path}: a training is there already; go on with --resume auto or choose another --out "
