@@ -26,6 +26,11 @@ def repeated(truth: VideoSet, results: list[Result], times: dict[int, int]) -> t
     return truth._replace(videos=tuple(videos), tracks=tuple(tracks)), found
 
 
+def doubled(truth: VideoSet, results: list[Result]) -> tuple[VideoSet, list[Result]]:
+    """The set with every video twice: enough videos for intervals."""
+    return repeated(truth, results, {video.id: 2 for video in truth.videos})
+
+
 def distinct_scores(case: Case) -> list[Result]:
     """Results that tie between videos but not within one: there, copies have an order of their own."""
     return [result._replace(score=result.score + index // 3 * 1e-3) for index, result in enumerate(spread(case))]
@@ -65,13 +70,13 @@ def test_equal_scores_within_a_video_count_in_their_order() -> None:
 
 def test_one_draw_is_the_naive_one() -> None:
     case, other = random_case(3), random_case(3)
-    worse = [result for index, result in enumerate(distinct_scores(other)) if index % 4]
-    better = distinct_scores(case)
-    comparison = compare_results(case.truth, worse, better, num_resamples=1, seed=17)
-    draw = np.random.default_rng(17).multinomial(3, np.full(3, 1 / 3))
-    times = dict(zip(sorted(video.id for video in case.truth.videos), draw.tolist(), strict=True))
-    first = evaluate_video_ap(*repeated(case.truth, worse, times)).numbers
-    second = evaluate_video_ap(*repeated(case.truth, better, times)).numbers
+    truth, worse = doubled(case.truth, [result for index, result in enumerate(distinct_scores(other)) if index % 4])
+    better = doubled(case.truth, distinct_scores(case))[1]
+    comparison = compare_results(truth, worse, better, num_resamples=1, seed=17)
+    draw = np.random.default_rng(17).multinomial(6, np.full(6, 1 / 6))
+    times = dict(zip(sorted(video.id for video in truth.videos), draw.tolist(), strict=True))
+    first = evaluate_video_ap(*repeated(truth, worse, times)).numbers
+    second = evaluate_video_ap(*repeated(truth, better, times)).numbers
     defined = [name for name in NUMBER_NAMES if second[name] >= 0]
     assert "AP" in defined
     for name in defined:
@@ -82,9 +87,10 @@ def test_one_draw_is_the_naive_one() -> None:
 
 def test_the_same_results_differ_by_exactly_nothing() -> None:
     case = random_case(26, size=(600, 640), per_video=5)
-    comparison = compare_results(case.truth, case.results, list(case.results), num_resamples=50)
+    truth, results = doubled(case.truth, case.results)
+    comparison = compare_results(truth, results, list(results), num_resamples=50)
     for name, number in comparison.numbers.items():
-        assert number.first == number.second == evaluate_video_ap(case.truth, case.results).numbers[name]
+        assert number.first == number.second == evaluate_video_ap(truth, results).numbers[name]
         assert number[2:] == (0.0, 0.0, 0.0)
         assert not number.is_clear
     assert comparison.videos == ()
@@ -166,9 +172,10 @@ def test_what_a_video_adds_is_the_mean_of_both_exchanges() -> None:
 
 def test_the_seed_decides() -> None:
     case = random_case(2)
+    truth, results = doubled(case.truth, case.results)
 
     def interval(seed: int) -> Difference:
-        return compare_results(case.truth, case.results[::2], case.results, num_resamples=40, seed=seed).numbers["AP"]
+        return compare_results(truth, results[::4], results, num_resamples=40, seed=seed).numbers["AP"]
 
     assert interval(1) == interval(1)
     assert interval(1) != interval(2)

@@ -9,7 +9,7 @@ import pytest
 from mssts.cli import main
 from mssts.data.synthetic_set import write_synthetic_set
 from mssts.data.video_set import VideoSet, load_video_set
-from mssts.errors import BadInputError
+from mssts.errors import BadInputError, UsageError
 from mssts.evaluate.results_file import Result, save_results
 from mssts.evaluate.video_ap import evaluate_video_ap
 from mssts.tools.compare import run_compare
@@ -20,7 +20,7 @@ from mssts.tools.compare_options import add_compare_options
 def truth(tmp_path_factory: pytest.TempPathFactory) -> VideoSet:
     folder = tmp_path_factory.mktemp("set")
     size = {"height": 64, "width": 96, "min_frames": 3, "max_frames": 5}
-    write_synthetic_set(folder, "valid", 4, seed=2, progress=False, **size)
+    write_synthetic_set(folder, "valid", 6, seed=2, progress=False, **size)
     return load_video_set(folder, "valid")
 
 
@@ -42,7 +42,7 @@ def run(*words: object) -> int:
 
 def test_differences_intervals_and_videos_are_told(truth: VideoSet, files: tuple[Path, Path], tmp_path: Path, capsys):
     out = tmp_path / "new" / "c.json"
-    assert run(*files, "--gt", truth.path, "--resamples", 60, "--seed", 4, "--json", out) == 0
+    assert run(*files, "--gt", truth.path, "--resamples", 100, "--seed", 4, "--json", out) == 0
     shown = capsys.readouterr().out
     facts = json.loads(out.read_text())
     kept = [
@@ -67,7 +67,7 @@ def test_differences_intervals_and_videos_are_told(truth: VideoSet, files: tuple
 
 
 def test_a_file_against_itself(truth: VideoSet, files: tuple[Path, Path], capsys) -> None:
-    assert run(files[0], files[0], "--gt", truth.path, "--resamples", 5) == 0
+    assert run(files[0], files[0], "--gt", truth.path, "--resamples", 100) == 0
     shown = capsys.readouterr().out
     assert "no video changed AP" in shown
     assert "+0.0 to +0.0\n" in shown
@@ -83,11 +83,44 @@ def test_what_cannot_be_compared_is_refused(truth: VideoSet, files: tuple[Path, 
     (tmp_path / "valid.json").write_text(json.dumps(document | {"annotations": None}))
     with pytest.raises(BadInputError, match=r"valid\.json: has no ground truth"):
         run(*files, "--gt", tmp_path / "valid.json")
-    with pytest.raises(SystemExit):
-        run(*files, "--gt", truth.path, "--resamples", 0)
+    (tmp_path / "empty.json").write_text("[]")
+    for pair in ((files[0], tmp_path / "empty.json"), (tmp_path / "empty.json", files[0])):
+        with pytest.raises(BadInputError, match=r"empty\.json: holds no results"):
+            run(*pair, "--gt", truth.path)
+    for number in (0, 99, 100_001):
+        with pytest.raises(SystemExit):
+            run(*files, "--gt", truth.path, "--resamples", number)
+
+
+def test_nothing_that_is_read_is_overwritten(truth: VideoSet, files: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to(files[1])
+    for out in (*files, truth.path, tmp_path / "link.json"):
+        before = out.read_bytes()
+        with pytest.raises(UsageError, match=f"{out.name}: is read too"):
+            run(*files, "--gt", truth.path, "--json", out)
+        assert out.read_bytes() == before
+
+
+def test_few_videos_give_no_interval(truth: VideoSet, files: tuple[Path, Path], tmp_path: Path, capsys) -> None:
+    """One video can change for the better by chance, however often it is drawn."""
+    document = json.loads(truth.path.read_text())
+    changed = truth.videos[1].id
+    document["videos"] = [video for video in document["videos"] if video["id"] == changed]
+    document["annotations"] = [track for track in document["annotations"] if track["video_id"] == changed]
+    (tmp_path / "gt.json").write_text(json.dumps(document))
+    own = [Result(t.video_id, t.category_id, 0.9, t.segmentations) for t in truth.tracks if t.video_id == changed]
+    save_results(own, tmp_path / "b.json")
+    save_results([own[0]._replace(segmentations=(None,) * len(own[0].segmentations))], tmp_path / "a.json")
+    out = tmp_path / "c.json"
+    assert run(tmp_path / "a.json", tmp_path / "b.json", "--gt", tmp_path / "gt.json", "--json", out) == 0
+    shown = capsys.readouterr().out
+    assert "no intervals: 1 videos are too few" in shown
+    assert "*" not in shown
+    number = json.loads(out.read_text())["numbers"]["AP"]
+    assert (number["difference"], number["low"], number["high"]) == (1.0, None, None)
 
 
 def test_the_command_line_knows_the_verb(truth: VideoSet, files: tuple[Path, Path], capsys) -> None:
-    assert main(["compare", *map(str, files), "--gt", str(truth.path), "--resamples", "5"]) == 0
+    assert main(["compare", *map(str, files), "--gt", str(truth.path), "--resamples", "100"]) == 0
     assert main(["compare", *map(str, files), "--gt", "none.json"]) == 3
     assert capsys.readouterr().err == "mssts: none.json: no such file\n"

@@ -17,6 +17,9 @@ from mssts.evaluate.video_ap import MatchesByClass, match_results, video_ap
 from mssts.evaluate.weighted_ap import weighted_numbers
 
 NUM_RESAMPLES = 1000
+MIN_VIDEOS = 6
+"""Fewer videos give no interval: by pure chance all of n change for the same side in 2 of 2^n cases, which is below 5 %
+from 6 on, and the bootstrap would call every such change sure."""
 PERCENTILES = (2.5, 97.5)
 # A bound on memory, not on precision: a row is one choice of videos.
 _ROWS_AT_ONCE = 512
@@ -27,7 +30,7 @@ _ROUNDING = 1e-12
 class Difference(NamedTuple):
     """One of the twelve numbers of both results, -1 if undefined; second - first, and its interval of 95 %.
 
-    The last three are NaN if the number is undefined.
+    The last three are NaN if the number is undefined, the interval also if there are fewer than `MIN_VIDEOS` videos.
     """
 
     first: float
@@ -95,18 +98,18 @@ def compare_matches(
     numbers = video_ap(first).numbers, video_ap(second).numbers
     differences = _resampled_differences(video_ids, first, second, num_resamples, seed)
     table = {
-        name: _difference(numbers[0][name], numbers[1][name], differences[:, index])
+        name: _difference(numbers[0][name], numbers[1][name], differences[:, index], len(video_ids))
         for index, name in enumerate(NUMBER_NAMES)
     }
     return Comparison(table, _video_changes(video_ids, first, second))
 
 
-def _difference(first: float, second: float, resampled: Float[np.ndarray, " S"]) -> Difference:
+def _difference(first: float, second: float, resampled: Float[np.ndarray, " S"], num_videos: int) -> Difference:
     """A number of both with its interval; draws for which it is undefined are left out."""
-    defined = resampled[~np.isnan(resampled)]
-    if UNDEFINED in (first, second) or not len(defined):
+    if UNDEFINED in (first, second):
         return Difference(first, second, *[np.nan] * 3)
-    low, high = np.percentile(defined, PERCENTILES)
+    defined = resampled[~np.isnan(resampled)]
+    low, high = np.percentile(defined, PERCENTILES) if len(defined) and num_videos >= MIN_VIDEOS else [np.nan] * 2
     return Difference(first, second, second - first, float(low), float(high))
 
 

@@ -50,6 +50,18 @@ def open_results(path: Path, truth: VideoSet) -> list[StoredResult]:
     return results
 
 
+def open_nonempty_results(path: Path, truth: VideoSet) -> list[StoredResult]:
+    """Read a results file of which something is to be said.
+
+    Raises:
+        BadInputError: As `open_results` does; or the file holds no results.
+    """
+    results = open_results(path, truth)
+    if not results:
+        raise BadInputError(f"{path}: holds no results; nothing can be said of an empty list")
+    return results
+
+
 def load_results(path: Path, truth: VideoSet) -> list[Result]:
     """Read a results file for the videos and categories of a set, and judge every segmentation.
 

@@ -5,11 +5,11 @@ import json
 import math
 from pathlib import PurePosixPath
 
-from mssts.atomic_file import write_atomically
+from mssts.atomic_file import refuse_overwriting, write_atomically
 from mssts.data.video_set import VideoSet, load_video_set
 from mssts.errors import BadInputError
-from mssts.evaluate.compare import Comparison, Difference, compare_results
-from mssts.evaluate.results_file import open_results
+from mssts.evaluate.compare import MIN_VIDEOS, Comparison, Difference, compare_results
+from mssts.evaluate.results_file import open_nonempty_results
 
 NUM_VIDEOS_SHOWN = 10
 
@@ -25,14 +25,15 @@ def run_compare(options: argparse.Namespace) -> int:
     truth = load_video_set(options.gt)
     if not truth.has_truth:
         raise BadInputError(f"{options.gt}: has no ground truth")
-    results = open_results(options.first, truth), open_results(options.second, truth)
+    refuse_overwriting([options.json], [truth.path, options.first, options.second])
+    results = open_nonempty_results(options.first, truth), open_nonempty_results(options.second, truth)
     files = str(options.first), str(options.second)
     comparison = compare_results(truth, *results, num_resamples=options.resamples, seed=options.seed, names=files)
     names = _video_names(truth)
     # The file first: whoever reads the table may close the pipe early.
     if options.json:
         write_atomically(options.json, json.dumps(_facts(options, comparison, names), indent=1) + "\n")
-    print(f"A  {options.first}\nB  {options.second}\n\n{_table(comparison, names)}")
+    print(f"A  {options.first}\nB  {options.second}\n\n{_table(comparison, names, len(truth.videos))}")
     return 0
 
 
@@ -42,10 +43,12 @@ def _video_names(truth: VideoSet) -> dict[int, str]:
     return {id_: str(id_) if folder == "." else folder for id_, folder in folders.items()}
 
 
-def _table(comparison: Comparison, names: dict[int, str]) -> str:
+def _table(comparison: Comparison, names: dict[int, str], num_videos: int) -> str:
     """All numbers in percent, and the videos that changed most."""
     lines = [f"{'':<8}{'A':>8}{'B':>8}{'B - A':>8}   95 % interval"]
     lines += [_row(name, difference) for name, difference in comparison.numbers.items()]
+    if num_videos < MIN_VIDEOS:
+        lines.append(f"no intervals: {num_videos} videos are too few to tell chance from change ({MIN_VIDEOS} needed)")
     if any(one.is_clear for one in comparison.numbers.values()):
         lines.append("* the interval leaves out 0")
     if not comparison.videos:
@@ -64,6 +67,8 @@ def _row(name: str, difference: Difference) -> str:
     values = f"{name:<8}{_percent(difference.first):>8}{_percent(difference.second):>8}"
     if math.isnan(difference.difference):
         return f"{values}{'-':>8}"
+    if math.isnan(difference.low):
+        return f"{values}{100 * difference.difference:>+8.1f}   -"
     interval = f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
     return f"{values}{100 * difference.difference:>+8.1f}   {interval}{' *' if difference.is_clear else ''}"
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from mssts.atomic_file import write_atomically
+from mssts.atomic_file import refuse_overwriting, write_atomically
 from mssts.data.video_set import VideoSet, load_video_set
 from mssts.errors import BadInputError, UsageError
 from mssts.evaluate.analysis import PARTS, Analysis, Part, analyse
-from mssts.evaluate.results_file import AnyResult, Result, StoredResult, open_results, save_results
+from mssts.evaluate.results_file import AnyResult, Result, StoredResult, open_nonempty_results, save_results
 from mssts.locate import find_checkpoint
 from mssts.tools.evaluation_tables import as_csv, as_facts, as_text
 
@@ -55,6 +55,10 @@ def _write_report(truth: VideoSet, results: Sequence[AnyResult], analysis: Analy
     print(f"report: {path}", file=sys.stderr)
 
 
+def _outputs(options: argparse.Namespace) -> list[Path | None]:
+    return [options.json, options.csv, options.save_results]
+
+
 def _from_files(options: argparse.Namespace) -> tuple[VideoSet, list[StoredResult]]:
     """The ground truth and results that the options name; needs no torch."""
     if options.gt is None or options.model is not None or options.data is not None:
@@ -62,10 +66,8 @@ def _from_files(options: argparse.Namespace) -> tuple[VideoSet, list[StoredResul
     if not options.gt.is_file():
         raise BadInputError(f"{options.gt}: no such file")
     truth = _with_truth(load_video_set(options.gt))
-    results = open_results(options.results, truth)
-    if not results:
-        raise BadInputError(f"{options.results}: holds no results; nothing can be said of an empty list")
-    return truth, results
+    refuse_overwriting(_outputs(options), [truth.path, options.results])
+    return truth, open_nonempty_results(options.results, truth)
 
 
 def _from_model(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
@@ -74,6 +76,7 @@ def _from_model(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
         raise UsageError("evaluate: give --gt and --results, or --data and --model")
     path = find_checkpoint(options.model)
     truth = _with_truth(load_video_set(options.data, options.split))
+    refuse_overwriting(_outputs(options), [truth.path, path])
     from mssts.api import pick_device
     from mssts.checkpoint import load_model
     from mssts.evaluate.run_model import evaluate_model

@@ -29,6 +29,18 @@ def whole_from(least: int) -> Callable[[str], int]:
     return parse
 
 
+def whole_between(least: int, most: int) -> Callable[[str], int]:
+    """The type of whole numbers from `least` to `most`."""
+
+    def parse(text: str) -> int:
+        """Refuse what is no such number."""
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
 positive = whole_from(1)
 natural = whole_from(0)
 
