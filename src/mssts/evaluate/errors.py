@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from mssts.data.video_set import Track, Video, VideoSet
-from mssts.errors import BadInputError
+from mssts.data.video_set import Video, VideoSet
 from mssts.evaluate.accumulate import MAX_DETECTIONS, RECALL_POINTS, Curves, accumulate, summarize
 from mssts.evaluate.error_kinds import ErrorKind, explain, taken_tracks
 from mssts.evaluate.matching import AREA_RANGES, IOU_THRESHOLDS, Matches
 from mssts.evaluate.results_file import AnyResult, check_results, result_tubes
-from mssts.evaluate.video_iou import Tube, to_tube, video_ious
+from mssts.evaluate.true_tube import true_tube
+from mssts.evaluate.video_iou import video_ious
 
 CLAIMING = frozenset({ErrorKind.WRONG_CLASS, ErrorKind.BAD_MASK, ErrorKind.IDENTITY_SWITCH})
 """What would hit its track when mended; the other kinds of false alarms can only be removed."""
@@ -113,7 +113,7 @@ def _judge_video(
 ) -> Iterable[Judged]:
     """The detections of one video that count."""
     tracks = [truth.tracks[place] for place in places]
-    true_tubes = [_true_tube(track, video, f"{truth.path}: annotation {track.id}") for track in tracks]
+    true_tubes = [true_tube(track, video, truth) for track in tracks]
     is_crowd = np.array([track.is_crowd for track in tracks], dtype=bool)
     best = _best_of_each_class(found)
     tubes = result_tubes(best, video, "results")
@@ -150,13 +150,6 @@ def _taken_of_each_class(
         rows = np.flatnonzero((is_own == own).all(axis=1))
         taken[rows] = np.append(columns, -1)[taken_tracks(ious[np.ix_(rows, columns)], is_crowd[columns])]
     return taken
-
-
-def _true_tube(track: Track, video: Video, where: str) -> Tube:
-    try:
-        return to_tube(track.segmentations, video.height, video.width)
-    except ValueError as error:
-        raise BadInputError(f"{where}, {error}") from error
 
 
 def mended_ap50(truth: VideoSet, judged: Sequence[Judged], kinds: Collection[ErrorKind]) -> float:

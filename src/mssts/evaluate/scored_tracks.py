@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from mssts.data.video_set import Track, Video, VideoSet
-from mssts.errors import BadInputError
+from mssts.data.video_set import Video, VideoSet
 from mssts.evaluate.results_file import AnyResult, check_results, result_tubes
-from mssts.evaluate.video_iou import Tube, to_tube
+from mssts.evaluate.true_tube import true_tube
+from mssts.evaluate.video_iou import Tube
 
 DEFAULT_MIN_SCORE = 0.4
 """The score from which `mssts predict` begins a track."""
@@ -63,7 +63,10 @@ def scored_tracks(
             kept[result.video_id].append((index, result))
     true_tracks = truth.tracks_by_video()
     for video in tqdm(truth.videos, unit="video", disable=not progress):
-        true = [(track.is_crowd, _true_track(track, video, str(truth.path))) for track in true_tracks[video.id]]
+        true = [
+            (track.is_crowd, VisibleTrack(track.category_id, true_tube(track, video, truth), 1.0))
+            for track in true_tracks[video.id]
+        ]
         found = [
             VisibleTrack(result.category_id, tube, float(result.score))
             for (_, result), tube in zip(kept[video.id], result_tubes(kept[video.id], video, name), strict=True)
@@ -74,14 +77,6 @@ def scored_tracks(
             crowds=_visible(track for is_crowd, track in true if is_crowd),
             found=_visible(found),
         )
-
-
-def _true_track(track: Track, video: Video, path: str) -> VisibleTrack:
-    try:
-        tube = to_tube(track.segmentations, video.height, video.width)
-    except ValueError as error:
-        raise BadInputError(f"{path}: annotation {track.id}, {error}") from error
-    return VisibleTrack(track.category_id, tube, 1.0)
 
 
 def _visible(tracks: Iterable[VisibleTrack]) -> list[VisibleTrack]:

@@ -1,8 +1,9 @@
-"""Video AP as the official YouTube-VIS evaluator computes it, to the last digits.
+"""Video AP as the official YouTube-VIS evaluator computes it.
 
     results ──► video_iou (per video and class) ──► matching ──► accumulate (per class) ──► twelve numbers
 
-One thing differs on purpose: the official code counts a hit of a ground-truth track whose id is 0 as a false alarm.
+Two things differ on purpose: the official code counts a hit of a ground-truth track whose id is 0 as a false alarm,
+and it believes the areas that the annotation file states, where here they are measured on the masks.
 """
 
 from collections import defaultdict
@@ -13,12 +14,12 @@ import numpy as np
 from jaxtyping import Float
 
 from mssts.data.video_set import Track, Video, VideoSet
-from mssts.errors import BadInputError
 from mssts.evaluate.accumulate import MAX_DETECTIONS, Curves, accumulate, summarize
 from mssts.evaluate.matching import AREA_RANGES, Matches, match_video
 from mssts.evaluate.results_file import AnyResult, check_results, result_tubes
 from mssts.evaluate.threads import map_in_threads
-from mssts.evaluate.video_iou import Tube, mean_area, to_tube, video_ious
+from mssts.evaluate.true_tube import true_tube
+from mssts.evaluate.video_iou import Tube, mean_area, video_ious
 
 
 class VideoAp(NamedTuple):
@@ -99,7 +100,7 @@ def match_results(
 
     def match(work: _VideoWork) -> dict[int, Matches]:
         """The matches of a video by class."""
-        truths = _true_tubes(work, str(truth.path))
+        truths = _true_tubes(work, truth)
         found = _found_tubes(work, name)
         # A class without ground truth is undefined, whatever was found of it.
         classes = (truths.keys() | found.keys()) & with_truth
@@ -143,15 +144,11 @@ def _by_video(truth: VideoSet, results: Iterable[AnyResult]) -> list[_VideoWork]
     return list(works.values())
 
 
-def _true_tubes(work: _VideoWork, path: str) -> dict[int, list[tuple[Track, Tube]]]:
+def _true_tubes(work: _VideoWork, truth: VideoSet) -> dict[int, list[tuple[Track, Tube]]]:
     """The ground truth of a video by category id."""
     tubes: dict[int, list[tuple[Track, Tube]]] = defaultdict(list)
     for track in work.truths:
-        try:
-            tube = to_tube(track.segmentations, work.video.height, work.video.width)
-        except ValueError as error:
-            raise BadInputError(f"{path}: annotation {track.id}, {error}") from error
-        tubes[track.category_id].append((track, tube))
+        tubes[track.category_id].append((track, true_tube(track, work.video, truth)))
     return tubes
 
 
