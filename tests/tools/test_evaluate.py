@@ -9,6 +9,7 @@ import pytest
 from mssts.cli import main
 from mssts.data.synthetic_set import write_synthetic_set
 from mssts.data.video_set import VideoSet, load_video_set
+from mssts.errors import ResourceError
 from mssts.evaluate.results_file import Result, save_results
 
 
@@ -53,11 +54,34 @@ def test_a_lost_frame_costs_what_it_should(truth: VideoSet, tmp_path: Path) -> N
     assert 0 < numbers["AP50"] < 1
 
 
+def test_the_bar_for_tracks_is_told_and_can_be_set(truth: VideoSet, tmp_path: Path, capsys) -> None:
+    """Of a detector whose scores are all low, video AP is perfect, and nothing is a track until the bar is lowered."""
+    results = [Result(t.video_id, t.category_id, 0.2, t.segmentations) for t in truth.tracks]
+    save_results(results, tmp_path / "r.json")
+    arguments = ["evaluate", "--gt", str(truth.path), "--results", str(tmp_path / "r.json"), "--tracking"]
+    arguments += ["--json", str(tmp_path / "a.json")]
+    assert main(arguments) == 0
+    assert "No result has a score of 0.4 or more" in capsys.readouterr().out
+    numbers = json.loads((tmp_path / "a.json").read_text())
+    assert (numbers["AP"], numbers["tracking"]["min_score"], numbers["tracking"]["tracks"]) == (1.0, 0.4, 0)
+    assert numbers["tracking"]["HOTA"] == 0.0
+    assert main([*arguments, "--min-score", "0.2"]) == 0
+    shown = capsys.readouterr().out
+    assert "tracking (score >= 0.2)" in shown
+    assert "No result" not in shown
+    numbers = json.loads((tmp_path / "a.json").read_text())
+    assert numbers["tracking"]["HOTA"] == pytest.approx(1.0)
+    assert numbers["tracking"]["tracks"] == len(results)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "named"),
     [
         (["--gt", "GT"], 2, "--results"),
         (["--results", "R"], 2, "--gt"),
+        (["--gt", "GT", "--results", "R", "--window", "5"], 2, "--window goes with --model"),
+        (["--gt", "GT", "--results", "R", "--save-results", "S"], 2, "--save-results goes with --model"),
+        (["--gt", "GT", "--results", "R", "--min-score", "0"], 2, "--min-score goes with --tracking"),
         (["--gt", "GT", "--results", "R", "--model", "tiny"], 2, "--model"),
         (["--gt", "missing.json", "--results", "R"], 3, "missing.json"),
         (["--gt", "GT", "--results", "missing.json"], 3, "missing.json"),
@@ -83,3 +107,19 @@ def test_a_model_is_evaluated_on_a_set(truth: VideoSet, tmp_path: Path, capsys) 
     assert main(["evaluate", *again]) == 0
     assert json.loads((tmp_path / "b.json").read_text()) == first
     capsys.readouterr()
+
+
+def test_a_report_that_cannot_be_is_refused_before_the_work(truth: VideoSet, tmp_path: Path, capsys) -> None:
+    """The results are not even looked for."""
+    (tmp_path / "file").write_text("")
+    arguments = ["--results", str(tmp_path / "none.json"), "--report", str(tmp_path / "file" / "report")]
+    assert main(["evaluate", "--gt", str(truth.path), *arguments]) == ResourceError.exit_code
+    assert capsys.readouterr().err == f"mssts: {tmp_path}/file: is a file, so the report's folder cannot be there\n"
+
+
+def test_files_that_are_read_are_not_overwritten(truth: VideoSet, perfect: Path, capsys) -> None:
+    for option in ("--json", "--csv"):
+        before = perfect.read_bytes()
+        assert main(["evaluate", "--gt", str(truth.path), "--results", str(perfect), option, str(perfect)]) == 2
+        assert "is read too" in capsys.readouterr().err
+        assert perfect.read_bytes() == before

@@ -51,7 +51,10 @@ class Video(NamedTuple):
 
 
 class Track(NamedTuple):
-    """One object of one video: per frame a segmentation and a box (x, y, width, height in pixels), or None."""
+    """One object of one video: per frame a segmentation and a box (x, y, width, height in pixels), or None.
+
+    Files need not hold boxes; then all are None.
+    """
 
     id: int
     video_id: int
@@ -92,7 +95,7 @@ class _TrackEntry(msgspec.Struct):
     video_id: int
     category_id: int
     segmentations: tuple[dict | list | None, ...]
-    bboxes: tuple[tuple[float, float, float, float] | None, ...]
+    bboxes: tuple[tuple[float, float, float, float] | None, ...] | None = None
     iscrowd: int | bool = 0
 
 
@@ -223,11 +226,12 @@ def _check_track(entry: _TrackEntry, videos: dict[int, _VideoEntry], categories:
         raise BadInputError(f"{where}: unknown category_id {entry.category_id}")
     length = len(videos[entry.video_id].file_names)
     for key, values in (("segmentations", entry.segmentations), ("bboxes", entry.bboxes)):
-        if len(values) != length:
+        if values is not None and len(values) != length:
             raise BadInputError(f"{where}: {len(values)} {key} for a video of {length} frames")
 
 
 def _track(entry: _TrackEntry) -> Track:
+    boxes = entry.bboxes or (None,) * len(entry.segmentations)
     return Track(
-        entry.id, entry.video_id, entry.category_id, entry.segmentations, entry.bboxes, is_crowd=bool(entry.iscrowd)
+        entry.id, entry.video_id, entry.category_id, entry.segmentations, boxes, is_crowd=bool(entry.iscrowd)
     )

@@ -9,6 +9,7 @@ from mssts.evaluate.errors import ErrorReport, find_errors
 from mssts.evaluate.hota import Hota, evaluate_hota
 from mssts.evaluate.region_boundary import RegionBoundary, evaluate_region_boundary
 from mssts.evaluate.results_file import AnyResult
+from mssts.evaluate.scored_tracks import DEFAULT_MIN_SCORE
 from mssts.evaluate.temporal_stability import TemporalStability, evaluate_temporal_stability
 from mssts.evaluate.track_lengths import LengthAp, length_ap
 from mssts.evaluate.video_ap import MatchesByClass, VideoAp, match_results, video_ap
@@ -18,8 +19,10 @@ PARTS: tuple[Part, ...] = ("attributes", "lengths", "errors", "tracking")
 
 
 class Tracking(NamedTuple):
-    """Measures of tracks that know no scores."""
+    """Measures of tracks that know no scores: results from `min_score` on are tracks, `num_tracks` of them."""
 
+    min_score: float
+    num_tracks: int
     hota: Hota
     region_boundary: RegionBoundary
     stability: TemporalStability
@@ -46,6 +49,7 @@ def analyse(
     parts: Collection[Part] = (),
     name: str = "results",
     progress: bool = False,
+    min_score: float = DEFAULT_MIN_SCORE,
 ) -> Analysis:
     """Evaluate results.
 
@@ -55,6 +59,7 @@ def analyse(
         parts: What to measure besides video AP.
         name: What errors call the results.
         progress: Show progress bars.
+        min_score: Results below this score are no tracks for the measures of tracking.
 
     Raises:
         BadInputError: A result does not belong to the set, or a segmentation is not safe to decode.
@@ -70,9 +75,11 @@ def analyse(
         analysis = analysis._replace(errors=find_errors(truth, results))
     if "tracking" in parts:
         tracking = Tracking(
-            evaluate_hota(truth, results, name=name, progress=progress),
-            evaluate_region_boundary(truth, results, name=name, progress=progress),
-            evaluate_temporal_stability(truth, results, name=name, progress=progress),
+            min_score,
+            sum(result.score >= min_score for result in results),
+            evaluate_hota(truth, results, min_score, name, progress),
+            evaluate_region_boundary(truth, results, min_score, name, progress),
+            evaluate_temporal_stability(truth, results, min_score, name, progress),
         )
         analysis = analysis._replace(tracking=tracking)
     return analysis

@@ -62,7 +62,7 @@ def scored_tracks(
         if result.score >= min_score:
             kept[result.video_id].append((index, result))
     true_tracks = truth.tracks_by_video()
-    for video in tqdm(truth.videos, unit="video", disable=not progress):
+    for video in tqdm(truth.videos, unit="video", leave=False, disable=not progress):
         true = [
             (track.is_crowd, VisibleTrack(track.category_id, true_tube(track, video, truth), 1.0))
             for track in true_tracks[video.id]

@@ -13,7 +13,6 @@ from mssts.evaluate.accumulate import RECALL_POINTS
 from mssts.evaluate.analysis import Analysis
 from mssts.evaluate.matching import IOU_THRESHOLDS
 from mssts.evaluate.results_file import AnyResult, as_result
-from mssts.evaluate.scored_tracks import DEFAULT_MIN_SCORE
 from mssts.evaluate.video_ap import class_curves
 from mssts.report.charts import bar_chart, line_chart
 from mssts.report.strips import ShownTrack, film_strip
@@ -126,8 +125,8 @@ def _tables(truth: VideoSet, analysis: Analysis) -> list[Table]:
         ),
         Table(
             "Tracking",
-            f"Every result with a score of {DEFAULT_MIN_SCORE} or more is a track. Flicker: how far the change of "
-            "masks from frame to frame is from the truth's; low is good.",
+            f"Every result with a score of {tracking.min_score:g} or more is a track: {tracking.num_tracks} are. "
+            "Flicker: how far the change of masks from frame to frame is from the truth's; low is good.",
             ("measure", "%"),
             [(name, percent(value)) for name, value in tracking.numbers().items()],
             bar_chart(tracking.numbers(), "share"),
@@ -162,8 +161,8 @@ def _videos(truth: VideoSet, results: Sequence[AnyResult], analysis: Analysis) -
     num_shown = min(NUM_VIDEOS, (len(order) + 1) // 2)
     worst, best = order[:num_shown], order[num_shown:][::-1][:num_shown]
     note = (
-        "Above the truth, below the results with a score of "
-        f"{DEFAULT_MIN_SCORE} or more; an object has the same colour in both rows. Ordered by the video's HOTA."
+        f"Above the truth, below the results with a score of {analysis.tracking.min_score:g} or more; an object has "
+        "the same colour in both rows. Ordered by the video's HOTA."
     )
     shown = _Shown(truth, results, analysis)
     groups = [("Videos that went worst", worst), ("Videos that went best", best)]
@@ -174,12 +173,13 @@ class _Shown:
     """Looks up what is shown of a video."""
 
     def __init__(self, truth: VideoSet, results: Sequence[AnyResult], analysis: Analysis) -> None:
+        assert analysis.tracking is not None
         self.truth, self.analysis = truth, analysis
         self.videos = {video.id: video for video in truth.videos}
         self.tracks = truth.tracks_by_video()
         self.results: dict[int, list[AnyResult]] = defaultdict(list)
         for result in results:
-            if result.score >= DEFAULT_MIN_SCORE:
+            if result.score >= analysis.tracking.min_score:
                 self.results[result.video_id].append(result)
 
     def video(self, video_id: int) -> ShownVideo:

@@ -2,16 +2,17 @@
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from mssts.atomic_file import refuse_overwriting, write_atomically
 from mssts.data.video_set import VideoSet, load_video_set
-from mssts.errors import BadInputError, UsageError
-from mssts.evaluate.analysis import PARTS, Analysis, Part, analyse
-from mssts.evaluate.results_file import AnyResult, Result, StoredResult, open_nonempty_results, save_results
+from mssts.errors import BadInputError, ResourceError, UsageError
+from mssts.evaluate.analysis import PARTS, Part, analyse
+from mssts.evaluate.results_file import Result, StoredResult, open_nonempty_results, save_results
+from mssts.evaluate.scored_tracks import DEFAULT_MIN_SCORE
 from mssts.locate import find_checkpoint
 from mssts.tools.evaluation_tables import as_csv, as_facts, as_text
 
@@ -23,10 +24,12 @@ def run_evaluate(options: argparse.Namespace) -> int:
         UsageError: The options name neither a results file with its truth nor a model with a data set.
         BadInputError: The set, the results or the model's frames cannot be used.
     """
+    _check_options(options)
     truth, results = _from_files(options) if options.results else _from_model(options)
     parts: list[Part] = [part for part in PARTS if options.report or getattr(options, part)]
     name = str(options.results or "results")
-    analysis = analyse(truth, results, parts, name, progress=not options.quiet)
+    min_score = DEFAULT_MIN_SCORE if options.min_score is None else options.min_score
+    analysis = analyse(truth, results, parts, name, progress=not options.quiet, min_score=min_score)
     # Files first: whoever reads the table may close the pipe early.
     if options.json:
         write_atomically(options.json, json.dumps(as_facts(truth, analysis), indent=1) + "\n")
@@ -34,25 +37,49 @@ def run_evaluate(options: argparse.Namespace) -> int:
         write_atomically(options.csv, as_csv(truth, analysis))
     if options.report:
         title = f"{options.results or options.model} on {truth.path}"
-        _write_report(truth, results, analysis, options.report, title)
+        from mssts.report.page import write_report
+
+        print(f"report: {write_report(truth, results, analysis, options.report, title)}", file=sys.stderr)
     print(as_text(truth, analysis))
     return 0
 
 
-def _write_report(truth: VideoSet, results: Sequence[AnyResult], analysis: Analysis, folder: Path, title: str) -> None:
-    """Write the page.
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuse what would have no effect, and what would fail only when the work is done.
+
+    Raises:
+        UsageError: An option needs another one that is not there.
+        BadInputError, ResourceError: There can be no report.
+    """
+    for_models = {
+        "--save-results": options.save_results,
+        "--window": options.window,
+        "--short-side": options.short_side,
+    }
+    idle = [name for name, value in for_models.items() if value is not None and options.results]
+    if idle:
+        raise UsageError(f"evaluate: {idle[0]} goes with --model, not with --results")
+    if options.min_score is not None and not (options.tracking or options.report):
+        raise UsageError("evaluate: --min-score goes with --tracking or --report")
+    if options.report:
+        _check_report(options.report)
+
+
+def _check_report(folder: Path) -> None:
+    """Tell what the report will fail on before the work is done.
 
     Raises:
         BadInputError: The libraries of the report are not installed.
-        ResourceError: The folder cannot be written.
+        ResourceError: The folder cannot be made or written.
     """
     for library in ("jinja2", "matplotlib"):
         if find_spec(library) is None:
             raise BadInputError(f"the report needs {library}: pip install -e '.[train,viz]' in the project's folder")
-    from mssts.report.page import write_report
-
-    path = write_report(truth, results, analysis, folder, title)
-    print(f"report: {path}", file=sys.stderr)
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise ResourceError(f"{nearest}: is a file, so the report's folder cannot be there")
+    if not os.access(nearest, os.W_OK):
+        raise ResourceError(f"{nearest}: may not be written")
 
 
 def _outputs(options: argparse.Namespace) -> list[Path | None]:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mssts.tools.option_types import positive
+from mssts.tools.option_types import positive, share
 
 
 def add_evaluate_options(verb: argparse.ArgumentParser) -> None:
@@ -20,6 +20,8 @@ def add_evaluate_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--lengths", action="store_true", help="also AP by the length of tracks")
     verb.add_argument("--errors", action="store_true", help="also errors by kind, and the AP50 that mending each gains")
     verb.add_argument("--tracking", action="store_true", help="also HOTA, J&F and flicker")
+    help_text = "for --tracking and --report: results below this are no tracks, 0..1 (default: 0.4)"
+    verb.add_argument("--min-score", type=share, metavar="S", help=help_text)
     verb.add_argument("--report", type=Path, metavar="DIR", help="write all of this as one HTML page with pictures")
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here, as shares of 1")
     verb.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers here, a row per table row")

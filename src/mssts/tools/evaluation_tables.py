@@ -8,6 +8,7 @@ from mssts.data.video_set import VideoSet
 from mssts.evaluate.analysis import Analysis
 
 COLUMNS = ("AP", "AP50", "AP75", "AR1", "AR10")
+NO_TRACKS = "No result has a score of {:g} or more, so nothing was tracked; --min-score lowers the bar."
 
 
 def as_text(truth: VideoSet, analysis: Analysis) -> str:
@@ -27,7 +28,9 @@ def as_text(truth: VideoSet, analysis: Analysis) -> str:
         tables.append(_table("error", ("number", "AP50 +"), rows))
     if analysis.tracking is not None:
         rows = [(name, _percents([value])) for name, value in analysis.tracking.numbers().items()]
-        tables.append(_table("tracking", ("all",), rows))
+        tables.append(_table(f"tracking (score >= {analysis.tracking.min_score:g})", ("all",), rows))
+        if not analysis.tracking.num_tracks:
+            tables.append(NO_TRACKS.format(analysis.tracking.min_score))
     twelve = "  ".join(f"{name} {percent(value)}" for name, value in overall.numbers.items())
     return "\n\n".join([twelve, *tables])
 
@@ -75,7 +78,9 @@ def as_facts(truth: VideoSet, analysis: Analysis) -> dict[str, object]:
             kind.value: {"number": count, "AP50_gain": errors.gains[kind]} for kind, count in errors.counts.items()
         }
     if analysis.tracking is not None:
-        facts["tracking"] = analysis.tracking.numbers()
+        tracking = analysis.tracking
+        about = {"min_score": tracking.min_score, "tracks": tracking.num_tracks}
+        facts["tracking"] = about | tracking.numbers()
     return facts
 
 
