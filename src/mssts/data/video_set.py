@@ -175,7 +175,8 @@ def load_video_set(source: Path, split: str = "train") -> VideoSet:
         BadInputError: The file is missing or not JSON, a key is missing or of a wrong type, an id occurs twice or is
             unknown, or a track is not as long as its video.
     """
-    folder = None if source.is_file() else source
+    is_file = source.exists() and not source.is_dir()  # or a pipe, as a shell's <(…) is
+    folder = None if is_file else source
     path = source if folder is None else find_annotations(folder, split)
     content: _File = read_json(path, _File)
     categories = _unique(path, "categories", content.categories)

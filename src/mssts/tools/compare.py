@@ -20,7 +20,7 @@ def run_compare(options: argparse.Namespace) -> int:
     Raises:
         BadInputError: The ground truth or one of the results cannot be used.
     """
-    if not options.gt.is_file():
+    if options.gt.is_dir() or not options.gt.exists():
         raise BadInputError(f"{options.gt}: no such file")
     truth = load_video_set(options.gt)
     if not truth.has_truth:

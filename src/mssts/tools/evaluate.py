@@ -90,7 +90,7 @@ def _from_files(options: argparse.Namespace) -> tuple[VideoSet, list[StoredResul
     """The ground truth and results that the options name; needs no torch."""
     if options.gt is None or options.model is not None or options.data is not None:
         raise UsageError("evaluate: --results goes with --gt, --model with --data")
-    if not options.gt.is_file():
+    if options.gt.is_dir() or not options.gt.exists():
         raise BadInputError(f"{options.gt}: no such file")
     truth = _with_truth(load_video_set(options.gt))
     refuse_overwriting(_outputs(options), [truth.path, options.results])
