@@ -23,7 +23,8 @@ ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32
 FAST_MATH = {"contract", "nsz"}
 
 VALUES, SHAPES = "float32[:, :, ::1]", "int64[:, ::1]"
-LOCATIONS, WEIGHTS = "float32[:, :, :, :, ::1]", "float32[:, :, :, ::1]"
+LOCATIONS, WEIGHTS = "float32[:, :, :, :, :, ::1]", "float32[:, :, :, :, ::1]"
+SAMPLES = "float32[:, :, :, ::1]"
 
 
 class _LanesType(types.Type):
@@ -136,19 +137,19 @@ def _is_near(x, y, height, width):
 
 @njit(fastmath=FAST_MATH)
 @no_type_check
-def _list_corners(shapes, locations, weights, pair, query, depth, offsets, shares):
+def _list_corners(shapes, locations, weights, frame, query, head, depth, offsets, shares):
     """Write down where the values of a query's corners start and their shares in its sum; returns their number."""
     count = np.uint64(0)
     for level in range(shapes.shape[0]):
         height, width, start = shapes[level, 0], shapes[level, 1], shapes[level, 2]
-        for point in range(weights.shape[3]):
-            x = locations[pair, query, level, point, 0] * np.float32(width) - HALF
-            y = locations[pair, query, level, point, 1] * np.float32(height) - HALF
+        for point in range(weights.shape[4]):
+            x = locations[frame, query, head, level, point, 0] * np.float32(width) - HALF
+            y = locations[frame, query, head, level, point, 1] * np.float32(height) - HALF
             left, right, left_share, right_share, _, _ = _axis(x, width)
             top, bottom, top_share, bottom_share, _, _ = _axis(y, height)
             # 0, or NaN where a number is not finite, which must show in the output.
             fault = (x - x) + (y - y)
-            weight = weights[pair, query, level, point] + fault
+            weight = weights[frame, query, head, level, point] + fault
             top, bottom = start + top * width, start + bottom * width
             top_share, bottom_share = top_share * weight, bottom_share * weight
             offsets[count, 0] = (top + left) * depth
@@ -164,21 +165,23 @@ def _list_corners(shapes, locations, weights, pair, query, depth, offsets, share
     return count
 
 
-@kernel(VALUES, SHAPES, LOCATIONS, WEIGHTS, VALUES, fastmath=FAST_MATH)
+@kernel(VALUES, SHAPES, LOCATIONS, WEIGHTS, SAMPLES, fastmath=FAST_MATH)
 @no_type_check
 def forward(values, shapes, locations, weights, output, first, last):
     """Sum the corners' values per query, a multiple of LANES channels.
 
-    The first axis of all arrays is the pair, so that a kernel reads its memory in order. Values and output go on with
-    [token or query, channel]; shapes are rows (height, width, first token), one per level.
+    Values are [pair, token, channel], so that what one pair reads lies together; a query's numbers of one head do so
+    as they come: locations and weights are [frame, query, head, ...], output is [frame, query, head, channel]. Shapes
+    are rows (height, width, first token), one per level.
     """
     _, tokens, depth = values.shape
-    _, queries, levels, points = weights.shape
+    _, queries, heads, levels, points = weights.shape
     offsets = np.empty((levels * points + 1, 4), np.int64)
     shares = np.empty((levels * points + 1, 4), np.float32)
     for pair in range(first, last):
+        frame, head = pair // heads, pair % heads
         for query in range(queries):
-            count = _list_corners(shapes, locations, weights, pair, query, depth, offsets, shares)
+            count = _list_corners(shapes, locations, weights, frame, query, head, depth, offsets, shares)
             for channel in range(0, depth, LANES):
                 start = pair * tokens * depth + channel
                 # One sum per corner: each would wait for its own last addition.
@@ -190,7 +193,7 @@ def forward(values, shapes, locations, weights, output, first, last):
                     sum_3 = _multiply_add(_repeat(shares[i, 3]), _load(values, start + offsets[i, 3]), sum_3)
                 sum_0 = _multiply_add(_repeat(ONE), sum_0, sum_1)
                 sum_2 = _multiply_add(_repeat(ONE), sum_2, sum_3)
-                place = (pair * queries + query) * depth + channel
+                place = ((frame * queries + query) * heads + head) * depth + channel
                 _store(output, place, _multiply_add(_repeat(ONE), sum_0, sum_2))
 
 
@@ -206,26 +209,27 @@ def _blend(share, lanes, other_share, other_lanes):
     return _multiply_add(_repeat(share), lanes, _multiply_add(_repeat(other_share), other_lanes, _repeat(ZERO)))
 
 
-@kernel(VALUES, SHAPES, LOCATIONS, WEIGHTS, VALUES, VALUES, LOCATIONS, WEIGHTS, fastmath=FAST_MATH)
+@kernel(VALUES, SHAPES, LOCATIONS, WEIGHTS, SAMPLES, VALUES, LOCATIONS, WEIGHTS, fastmath=FAST_MATH)
 @no_type_check
 def backward(values, shapes, locations, weights, grad_output, grad_values, grad_locations, grad_weights, first, last):
     """Add to the gradient of the values, set those of locations and weights. Layouts are those of `forward`."""
     _, tokens, depth = values.shape
-    _, queries, levels, points = weights.shape
+    _, queries, heads, levels, points = weights.shape
     for pair in range(first, last):
+        frame, head = pair // heads, pair % heads
         for query in range(queries):
-            from_query = (pair * queries + query) * depth
+            from_query = ((frame * queries + query) * heads + head) * depth
             for level in range(levels):
                 height, width, start = shapes[level, 0], shapes[level, 1], shapes[level, 2]
                 for point in range(points):
-                    x = locations[pair, query, level, point, 0] * np.float32(width) - HALF
-                    y = locations[pair, query, level, point, 1] * np.float32(height) - HALF
-                    weight = weights[pair, query, level, point]
+                    x = locations[frame, query, head, level, point, 0] * np.float32(width) - HALF
+                    y = locations[frame, query, head, level, point, 1] * np.float32(height) - HALF
+                    weight = weights[frame, query, head, level, point]
                     if not _is_near(x, y, height, width):
                         nan_or_zero = (x - x) + (y - y)
-                        grad_weights[pair, query, level, point] = nan_or_zero
-                        grad_locations[pair, query, level, point, 0] = nan_or_zero
-                        grad_locations[pair, query, level, point, 1] = nan_or_zero
+                        grad_weights[frame, query, head, level, point] = nan_or_zero
+                        grad_locations[frame, query, head, level, point, 0] = nan_or_zero
+                        grad_locations[frame, query, head, level, point, 1] = nan_or_zero
                         continue
                     left, right, left_share, right_share, left_slope, right_slope = _axis(x, width)
                     top, bottom, top_share, bottom_share, top_slope, bottom_slope = _axis(y, height)
@@ -246,10 +250,10 @@ def backward(values, shapes, locations, weights, grad_output, grad_values, grad_
                         _add(grad_values, place_3 + i, weight * bottom_share * right_share, grad)
                     above = _blend(left_share, dot_0, right_share, dot_1)
                     below = _blend(left_share, dot_2, right_share, dot_3)
-                    grad_weights[pair, query, level, point] = _sum(_blend(top_share, above, bottom_share, below))
+                    grad_weights[frame, query, head, level, point] = _sum(_blend(top_share, above, bottom_share, below))
                     grad_y = _sum(_blend(top_slope, above, bottom_slope, below))
                     above = _blend(left_slope, dot_0, right_slope, dot_1)
                     below = _blend(left_slope, dot_2, right_slope, dot_3)
                     grad_x = _sum(_blend(top_share, above, bottom_share, below))
-                    grad_locations[pair, query, level, point, 0] = grad_x * weight * np.float32(width)
-                    grad_locations[pair, query, level, point, 1] = grad_y * weight * np.float32(height)
+                    grad_locations[frame, query, head, level, point, 0] = grad_x * weight * np.float32(width)
+                    grad_locations[frame, query, head, level, point, 1] = grad_y * weight * np.float32(height)

@@ -23,13 +23,13 @@ class _SampleDeformable(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
         """Weighted sums of sampled values, as `sample_deformable_reference` has them."""
-        split, depth = (len(values), values.shape[2]), values.shape[-1]
-        inputs = _by_head(_padded(values)), _with_starts(spatial_shapes), _by_head(locations), _by_head(weights)
-        output = inputs[0].new_empty(*inputs[2].shape[:2], inputs[0].shape[-1])
-        _run(deformable_kernels.forward, *inputs, output)
+        ctx.split, ctx.depth = (len(values), values.shape[2]), values.shape[-1]
+        pairs = _by_head(_padded(values))
+        inputs = pairs, _with_starts(spatial_shapes), locations.contiguous(), weights.contiguous()
+        output = values.new_empty(*locations.shape[:3], pairs.shape[-1])
+        _run(deformable_kernels.forward, len(pairs), *inputs, output)
         ctx.save_for_backward(*inputs)
-        ctx.split, ctx.depth = split, depth
-        return _by_query(output, split)[..., :depth].flatten(2)
+        return output[..., : ctx.depth].flatten(2)
 
     @staticmethod
     @once_differentiable
@@ -40,20 +40,16 @@ class _SampleDeformable(torch.autograd.Function):
         # Read once: under gradient checkpointing, reading makes the tensors anew and may be done only once.
         saved = ctx.saved_tensors
         values, _, locations, weights = saved
-        grad_output = _by_head(_padded(grad_output.unflatten(-1, (ctx.split[1], ctx.depth))))
+        grad_output = _padded(grad_output.unflatten(-1, (ctx.split[1], ctx.depth))).contiguous()
         grads = torch.zeros_like(values), torch.empty_like(locations), torch.empty_like(weights)
-        _run(deformable_kernels.backward, *saved, grad_output, *grads)
-        grad_values, grad_locations, grad_weights = (_by_query(grad, ctx.split) for grad in grads)
-        return grad_values[..., : ctx.depth], None, grad_locations, grad_weights
+        _run(deformable_kernels.backward, len(values), *saved, grad_output, *grads)
+        grad_values = grads[0].unflatten(0, ctx.split).transpose(1, 2)
+        return grad_values[..., : ctx.depth], None, *grads[1:]
 
 
-def _by_head(tensor: Tensor) -> Tensor:
-    """Bring [frame, token or query, head, ...] into the order of the kernels, [pair, token or query, ...]."""
-    return tensor.detach().transpose(1, 2).flatten(0, 1).contiguous()
-
-
-def _by_query(tensor: Tensor, split: tuple[int, int]) -> Tensor:
-    return tensor.unflatten(0, split).transpose(1, 2)
+def _by_head(values: Tensor) -> Tensor:
+    """Bring [frame, token, head, channel] into the order of the kernels, [pair, token, channel]."""
+    return values.transpose(1, 2).flatten(0, 1).contiguous()
 
 
 def _padded(tensor: Tensor) -> Tensor:
@@ -66,8 +62,8 @@ def _with_starts(spatial_shapes: SpatialShapes) -> Tensor:
     return torch.tensor([(*shape, start) for shape, start in zip(spatial_shapes, starts[:-1], strict=True)])
 
 
-def _run(kernel: Callable[..., None], *tensors: Tensor) -> None:
-    run_in_threads(kernel, len(tensors[0]), *(tensor.numpy() for tensor in tensors))
+def _run(kernel: Callable[..., None], num_pairs: int, *tensors: Tensor) -> None:
+    run_in_threads(kernel, num_pairs, *(tensor.detach().numpy() for tensor in tensors))
 
 
 def sample_deformable_numba(
