@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from training import differences, load, run_script, write_script, write_yaml
 
-NUM_STEPS = 7
+NUM_STEPS = 9
 KILL_AT_STEP = """
 import os, signal
 import mssts.train.loop as loop
@@ -51,7 +51,7 @@ def uninterrupted(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def test_killed_at_five_random_steps_and_inside_a_save(config: Path, uninterrupted: Path, tmp_path: Path) -> None:
-    steps = sorted(random.Random(5).sample(range(1, NUM_STEPS), 4))
+    steps = sorted(random.Random(5).sample(range(1, NUM_STEPS), 5))
     preludes = [KILL_AT_STEP.format(step=step) for step in steps]
     preludes.insert(2, KILL_IN_SAVE)
     out = tmp_path / "run"
