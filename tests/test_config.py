@@ -3,9 +3,11 @@
 from dataclasses import asdict, replace
 
 import pytest
+import timm
 import torch
 
 from mssts.config import SIZES, preset, preset_names
+from mssts.errors import ResourceError
 from mssts.model.vis import VisModel
 
 
@@ -72,3 +74,29 @@ def test_contributions_stay_comparable_in_model_size() -> None:
         with torch.device("meta"):
             sizes.append(sum(weight.numel() for weight in VisModel(preset(name)).parameters()))
     assert 1 < sizes[1] / sizes[0] < 1.3
+
+
+def test_pretrained_weights_are_those_of_the_recipes() -> None:
+    """Torchvision's for the ResNets, as in Deformable DETR, and ImageNet-22k for Swin-L: in timm, the tag says so.
+
+    Without a tag timm takes whatever it likes best, and that changes.
+    """
+    tags = {size: SIZES[size].backbone.partition(".")[2] for size in ("r50", "r101", "swin_l")}
+    assert tags == {"r50": "tv_in1k", "r101": "tv_in1k", "swin_l": "ms_in22k"}
+    assert all(timm.is_model_pretrained(SIZES[size].backbone) for size in SIZES)
+    assert timm.get_pretrained_cfg_value(SIZES["swin_l"].backbone, "num_classes") == 21841
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line_with_the_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = timm.create_model
+
+    def offline(name: str, pretrained: bool = False, **options):
+        """As timm fails without a network."""
+        if pretrained:
+            raise ConnectionError("Max retries exceeded with url: /timm/resnet50")
+        return create(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    told = r"resnet50\.tv_in1k.*ConnectionError.*--init FILE.*--backbone_weights none"
+    with pytest.raises(ResourceError, match=told):
+        VisModel(replace(preset("r50"), num_encoder_layers=1, num_decoder_layers=1), pretrained=True)

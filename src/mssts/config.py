@@ -78,7 +78,7 @@ class ModelConfig:
         temporal_decoder: The decoder's temporal attention.
     """
 
-    backbone: str = "resnet50"
+    backbone: str = "resnet50.tv_in1k"
     freeze_batch_norm: bool = True
     hidden_dim: int = 256
     num_heads: int = 8
@@ -130,9 +130,9 @@ def _with_t_dec(config: ModelConfig) -> ModelConfig:
 
 
 SIZES: dict[str, ModelConfig] = {
-    "r50": ModelConfig(backbone="resnet50"),
-    "r101": ModelConfig(backbone="resnet101"),
-    "swin_l": ModelConfig(backbone="swin_large_patch4_window12_384"),
+    "r50": ModelConfig(backbone="resnet50.tv_in1k"),
+    "r101": ModelConfig(backbone="resnet101.tv_in1k"),
+    "swin_l": ModelConfig(backbone="swin_large_patch4_window12_384.ms_in22k"),
     # For CPUs and for the bundled checkpoint: joint attention at strides 16 and 32 only, which halves a clip's time.
     "tiny": ModelConfig(
         backbone="tf_efficientnet_lite0",

@@ -133,7 +133,7 @@ def test_deformable_detr_starts_both_branches(state: dict[str, Tensor]) -> None:
 
 
 def test_sizes_are_read_off_the_tensors() -> None:
-    config = replace(SMALL, backbone="resnet50", num_queries=7, num_class_slots=9, num_points=2, num_levels=3)
+    config = replace(SMALL, backbone="resnet50.tv_in1k", num_queries=7, num_class_slots=9, num_points=2, num_levels=3)
     assert infer_config(rename_keys(random_official(config))[0]) == config
 
 

@@ -12,8 +12,8 @@ KILL_AT_STEP = """
 import os, signal
 import mssts.train.loop as loop
 whole_step = loop.train_step
-def deadly_step(engine, batches):
-    report = whole_step(engine, batches)
+def deadly_step(engine, batches, *others):
+    report = whole_step(engine, batches, *others)
     if engine.state.step == {step}:
         os.kill(os.getpid(), signal.SIGKILL)
     return report

@@ -139,9 +139,8 @@ class Broken(Numbers):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_file_that_cannot_be_read_is_one_line_whoever_reads_it(workers: int) -> None:
     steps = StepBatches(Broken(10), config(per_step=1))
-    with pytest.raises(BadInputError) as refusal:
-        list(load_in_background(steps, 0, workers))
-    assert str(refusal.value) == "frames/7.jpg: is damaged"
+    faults = [one for one in load_in_background(steps, 0, workers) if isinstance(one, BadInputError)]
+    assert {str(fault) for fault in faults} == {"frames/7.jpg: is damaged"}
 
 
 class Collecting(Numbers):

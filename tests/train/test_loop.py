@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path: Path) -> None:
         assert torch.allclose(tensor, weights[1][name], atol=1e-6), name
 
 
+def test_a_stop_between_two_batches_gives_the_step_up_without_a_trace(tmp_path: Path) -> None:
+    config = replace(SMALL, clips=replace(SMALL.clips, per_step=4, per_batch=1))
+    engine, dataset = make_engine(config, tmp_path / "stopped")
+    answers = iter([False, True])
+    assert train_step(engine, dataset[0], lambda: next(answers)).was_stopped
+    assert engine.state.step == 0
+    assert all(parameter.grad is None for parameter in engine.state.model.parameters())
+    train_step(engine, dataset[0])
+    other, _ = make_engine(config, tmp_path / "other")
+    train_step(other, dataset[0])
+    for ours, theirs in zip(engine.state.model.parameters(), other.state.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_non_finite_loss_changes_no_weight_and_is_named(tmp_path: Path) -> None:
     engine, steps = make_engine(SMALL, tmp_path)
     poison(engine)
@@ -65,12 +80,12 @@ def test_non_finite_loss_changes_no_weight_and_is_named(tmp_path: Path) -> None:
 def test_bad_steps_in_a_row_end_the_training_with_finite_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def spoil(engine: Engine, batches: list[Batch]) -> StepReport:
+    def spoil(engine: Engine, batches: list[Batch], should_stop: Callable[[], bool]) -> StepReport:
         if engine.state.step >= 2:
             batches = [
                 batch._replace(clip=batch.clip._replace(frames=batch.clip.frames * math.nan)) for batch in batches
             ]
-        return train_step(engine, batches)
+        return train_step(engine, batches, should_stop)
 
     monkeypatch.setattr(loop, "train_step", spoil)
     with pytest.raises(MsstsError, match="diverged: 3 steps in a row"):

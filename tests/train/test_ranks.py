@@ -24,11 +24,21 @@ DIE_ON_RANK_1 = """
 import os, signal
 import mssts.train.loop as loop
 whole_step = loop.train_step
-def deadly_step(engine, batches):
+def deadly_step(engine, batches, *others):
     if engine.fabric.global_rank == 1 and engine.state.step == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return whole_step(engine, batches)
+    return whole_step(engine, batches, *others)
 loop.train_step = deadly_step
+"""
+BREAK_A_FRAME_OF_RANK_1 = """
+import mssts.train.loader as loader
+from mssts.errors import BadInputError
+whole_step = loader.StepBatches.__getitem__
+def broken_step(self, step):
+    if step == 2 and self.rank == 1:
+        raise BadInputError("frame.jpg: broken")
+    return whole_step(self, step)
+loader.StepBatches.__getitem__ = broken_step
 """
 
 
@@ -70,3 +80,15 @@ def test_a_dead_rank_ends_the_other(tmp_path: Path) -> None:
     done = run_script(script, "--config", config, "--out", tmp_path / "run", "--devices", 2)
     assert done.returncode != 0
     assert time.monotonic() - start < 120
+
+
+def test_a_broken_frame_on_one_rank_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Both end in one line each; the step before is in the checkpoint though no save was due."""
+    config = write_yaml(tmp_path / "small.yaml", steps=50, save_minutes=60.0)
+    script = write_script(tmp_path / "train.py", BREAK_A_FRAME_OF_RANK_1)
+    done = run_script(script, "--config", config, "--out", tmp_path / "run", "--devices", 2)
+    assert done.returncode != 0
+    assert "frame.jpg: broken" in done.stderr
+    assert "another process of this training failed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert load(tmp_path / "run" / "checkpoint.pt")["counters"]["step"] == 2

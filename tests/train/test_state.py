@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from training import SMALL, make_engine
+import torch
+from training import SMALL, load, make_engine
 
 from mssts.errors import CheckpointError, ResourceError
 from mssts.train.state import restore_state, save_state
@@ -27,6 +28,22 @@ def test_checkpoint_of_another_training_is_refused_by_the_settings_name(tmp_path
     other = replace(SMALL, optim=replace(SMALL.optim, learning_rate=1.0))
     with pytest.raises(CheckpointError, match=r"optim\.learning_rate 0\.001, this run has 1\.0"):
         restore_state(engine.state, other, path)
+
+
+def test_checkpoint_of_more_or_less_data_is_refused(tmp_path: Path) -> None:
+    """Their clips would come in another order; what older files do not tell is not held against them."""
+    engine, _ = make_engine(SMALL, tmp_path)
+    engine.state.num_items = 7
+    path = tmp_path / "checkpoint.pt"
+    save_state(engine.state, engine.config, path)
+    restore_state(engine.state, engine.config, path)
+    engine.state.num_items = 8
+    with pytest.raises(CheckpointError, match="was trained on 7 items, the data now have 8"):
+        restore_state(engine.state, engine.config, path)
+    content = load(path)
+    del content["num_items"]
+    torch.save(content, path)
+    restore_state(engine.state, engine.config, path)
 
 
 def test_checkpoint_of_other_classes_is_refused(tmp_path: Path) -> None:

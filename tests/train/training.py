@@ -54,7 +54,7 @@ def make_engine(config: TrainConfig, out: Path) -> tuple[Engine, StepBatches]:
     """A training in this process, before its first step."""
     config = replace(config, out=out)
     source = open_clips(config)
-    return prepare(config, make_fabric(config), source.categories), StepBatches(source, config)
+    return prepare(config, make_fabric(config), source.categories, len(source)), StepBatches(source, config)
 
 
 def write_yaml(path: Path, **changes: Any) -> Path:

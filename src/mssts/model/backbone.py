@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from mssts.config import ModelConfig
-from mssts.errors import BadInputError
+from mssts.errors import BadInputError, ResourceError
 
 STRIDES = (8, 16, 32)
 # What the official code keeps at its ImageNet values: everything before stride 8 of a ResNet.
@@ -117,6 +117,7 @@ def _create(name: str, pretrained: bool) -> nn.Module:
 
     Raises:
         BadInputError: timm does not know the name, or the model has no features at strides 8, 16 and 32.
+        ResourceError: The weights cannot be fetched.
     """
     # Without `always_partition`, timm drops the shift where the map of its nominal image size is one window.
     is_swin = name.startswith("swin")
@@ -127,8 +128,17 @@ def _create(name: str, pretrained: bool) -> nn.Module:
             probe = timm.create_model(name, features_only=True, pretrained=False, **options)
         reductions = _feature_info(probe).reduction()
         indices = tuple(len(reductions) - 1 - reductions[::-1].index(stride) for stride in STRIDES)
-        return timm.create_model(name, features_only=True, pretrained=pretrained, out_indices=indices, **options)
     except (RuntimeError, ValueError) as error:
         raise BadInputError(
             f"backbone '{name}': not a timm model with features at strides 8, 16, 32 ({error})"
+        ) from error
+    try:
+        return timm.create_model(name, features_only=True, pretrained=pretrained, out_indices=indices, **options)
+    except Exception as error:
+        if not pretrained:
+            raise
+        # Whatever it is called: the libraries below agree on no class for a hub that cannot be reached.
+        raise ResourceError(
+            f"backbone '{name}': its weights cannot be fetched ({type(error).__name__}); a training can start from a "
+            "model with --init FILE, or without weights with --backbone_weights none"
         ) from error

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mssts.config import Category, ModelConfig, MsStsConfig, TemporalDecoderConfig
+from mssts.config import SIZES, Category, ModelConfig, MsStsConfig, TemporalDecoderConfig
 from mssts.errors import CheckpointError
 from mssts.model.vis import VisModel
 
@@ -212,9 +212,10 @@ def _infer_backbone(renamed: Mapping[str, Tensor]) -> str:
     """The backbone by the depth of its third stage."""
     depth = _count(renamed, r"backbone\.net\.layer3\.(\d+)\..+")
     if depth:
-        return {6: "resnet50", 23: "resnet101"}.get(depth) or _refuse_backbone(f"a ResNet with {depth} blocks in conv4")
+        known = {6: SIZES["r50"].backbone, 23: SIZES["r101"].backbone}
+        return known.get(depth) or _refuse_backbone(f"a ResNet with {depth} blocks in conv4")
     width = renamed["backbone.net.patch_embed.proj.weight"].shape[0]
-    return {192: "swin_large_patch4_window12_384"}.get(width) or _refuse_backbone(f"a Swin of width {width}")
+    return {192: SIZES["swin_l"].backbone}.get(width) or _refuse_backbone(f"a Swin of width {width}")
 
 
 def _refuse_backbone(what: str) -> str:

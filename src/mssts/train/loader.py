@@ -130,11 +130,11 @@ class _Guarded(Dataset[list[Batch] | MsstsError]):
             return error
 
 
-def load_in_background(dataset: StepBatches, first_step: int, workers: int) -> Iterator[list[Batch]]:
+def load_in_background(dataset: StepBatches, first_step: int, workers: int) -> Iterator[list[Batch] | MsstsError]:
     """Yield the batches of each step from `first_step` on, made by some worker processes a few steps ahead.
 
-    Raises:
-        BadInputError: A file of the set cannot be read.
+    Where a file cannot be read, the error stands in the place of the batches: of several ranks, the others have to be
+    told before it is raised.
     """
     loader = DataLoader(
         _Guarded(dataset),
@@ -147,10 +147,7 @@ def load_in_background(dataset: StepBatches, first_step: int, workers: int) -> I
         # Its own generator: the loader must not draw from the random numbers of the training.
         generator=torch.Generator(),
     )
-    for batches in _start(loader):
-        if isinstance(batches, MsstsError):
-            raise batches
-        yield batches
+    yield from _start(loader)
 
 
 def _start(loader: DataLoader[Any]) -> Iterator[Any]:

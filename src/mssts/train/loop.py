@@ -6,6 +6,7 @@ moment, a run goes on from its last checkpoint with --resume auto; on a CPU with
 
 import time
 from collections.abc import Callable
+from enum import IntEnum
 
 import torch
 
@@ -22,6 +23,15 @@ from mssts.train.state import TrainState, save_state
 from mssts.train.step import Engine, train_step
 
 FIRST_SAVE_MINUTES = 0.5
+STOPPED = "{}: stopped after step {}; go on with --resume auto"
+
+
+class _Decision(IntEnum):
+    """What ranks do next, by rising weight: what any of them must do, all do."""
+
+    GO_ON = 0
+    STOP = 1
+    FAIL = 2
 
 
 def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) -> TrainState:
@@ -29,7 +39,7 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
 
     Args:
         config: Everything.
-        should_stop: Asked before each step; True saves and stops.
+        should_stop: Asked before each step, and on a single process between its batches; True saves and stops.
 
     Returns:
         The state; `is_finished` tells a whole training from a stopped one.
@@ -47,7 +57,7 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
     dataset = StepBatches(source, config, fabric.global_rank, fabric.world_size)
     evaluates = fabric.is_global_zero and config.evaluation.data is not None
     evaluator = Evaluator(config) if evaluates else None
-    engine = prepare(config, fabric, source.categories)
+    engine = prepare(config, fabric, source.categories, len(source))
     journal = Journal(config.out, len(dataset), engine.state.step, config.log_every, fabric.is_global_zero)
     journal.say(_plan(config, dataset, len(source), evaluator, engine.state.step))
     try:
@@ -96,13 +106,22 @@ def _walk(
             # Here and not after its step, so that a run that was stopped in the middle of it does it when resumed.
             _evaluate(engine, journal, evaluator, should_stop)
             clock = time.monotonic()
-        if _anyone_stops(engine, should_stop()):
-            journal.say(f"{config.out}: stopped after step {state.step}; go on with --resume auto")
+        wish = _Decision.STOP if should_stop() else _Decision.GO_ON
+        decision = _decide(engine, _Decision.FAIL if isinstance(batches, MsstsError) else wish)
+        if isinstance(batches, MsstsError):
+            raise batches
+        if decision is _Decision.FAIL:
+            raise MsstsError(f"{config.out}: another process of this training failed; it tells why")
+        if decision is _Decision.STOP:
+            journal.say(STOPPED.format(config.out, state.step))
             return
         rate = learning_rate(config.optim, state.step, len(dataset), config.epochs)
         set_learning_rate(state.optimizer, rate)
         thaw_backbone(state.optimizer, trains=state.step >= config.optim.backbone_start * len(dataset))
-        report = train_step(engine, batches)
+        report = train_step(engine, batches, should_stop)
+        if report.was_stopped:
+            journal.say(STOPPED.format(config.out, state.step))
+            return
         seconds = time.monotonic() - clock
         state.elapsed_s += seconds
         journal.record(state.step, report, rate, state.num_skipped, seconds)
@@ -140,11 +159,11 @@ def save(engine: Engine) -> None:
         model_file.save_model(engine.state.best_model, engine.config.out / model_file.FILE_NAME)
 
 
-def _anyone_stops(engine: Engine, wish: bool) -> bool:
-    """Whether any rank was asked to stop: all stop at the same step, or some would wait for ever."""
+def _decide(engine: Engine, own: _Decision) -> _Decision:
+    """The gravest decision of any rank: all stop at the same step, or some would wait for ever."""
     fabric = engine.fabric
     if fabric.world_size == 1:
-        return wish
-    wishes = fabric.all_reduce(torch.tensor(float(wish), device=fabric.device), reduce_op="sum")
-    assert isinstance(wishes, torch.Tensor)
-    return bool(wishes > 0)
+        return own
+    gravest = fabric.all_reduce(torch.tensor(float(own), device=fabric.device), reduce_op="max")
+    assert isinstance(gravest, torch.Tensor)
+    return _Decision(int(gravest))

@@ -94,8 +94,14 @@ def model_config(config: TrainConfig, categories: Sequence[Category]) -> ModelCo
     return replace(config.model, categories=tuple(categories), num_class_slots=slots)
 
 
-def prepare(config: TrainConfig, fabric: Fabric, categories: Sequence[Category]) -> Engine:
+def prepare(config: TrainConfig, fabric: Fabric, categories: Sequence[Category], num_items: int) -> Engine:
     """Make model, adversary and optimizers, as they were at the last checkpoint if there is one to resume.
+
+    Args:
+        config: Of the training.
+        fabric: Devices and ranks.
+        categories: Of the data.
+        num_items: How many items the data have; a checkpoint is continued on as many only.
 
     Raises:
         CheckpointError: The checkpoint, or the model to start from, cannot be used.
@@ -110,6 +116,7 @@ def prepare(config: TrainConfig, fabric: Fabric, categories: Sequence[Category])
     if config.resume == "auto" and not resuming:
         fabric.print(f"{path}: no checkpoint there yet; the training starts from the beginning", flush=True)
     engine = build_engine(config, fabric, model_config(config, categories), fresh=not resuming)
+    engine.state.num_items = num_items
     if resuming:
         restore_state(engine.state, config, path)
         fabric.print(f"{path}: resumed after step {engine.state.step}", flush=True)

@@ -37,6 +37,7 @@ class TrainState:
         num_skipped: How many of them changed nothing because a loss was not finite.
         skips_in_a_row: How many of those were the last ones.
         elapsed_s: Seconds of training so far, those before a resumption included.
+        num_items: Items of the data, which decide the order that they come in; 0 if not known.
         is_finished: Whether all steps of the training are done; in no file, since the file's step tells it.
     """
 
@@ -49,6 +50,7 @@ class TrainState:
     num_skipped: int = 0
     skips_in_a_row: int = 0
     elapsed_s: float = 0.0
+    num_items: int = 0
     is_finished: bool = False
 
     def parts(self) -> dict[str, Any]:
@@ -84,6 +86,7 @@ def save_state(state: TrainState, config: TrainConfig, path: Path) -> None:
     """
     content = {name: part.state_dict() for name, part in state.parts().items()}
     content |= {"counters": state.counters(), "config": plain(config), "categories": _categories(state.model)}
+    content["num_items"] = state.num_items
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:
@@ -94,7 +97,8 @@ def save_state(state: TrainState, config: TrainConfig, path: Path) -> None:
     except (OSError, RuntimeError) as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise ResourceError(f"{path}: cannot write the training state ({error})") from error
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ResourceError(f"{path}: cannot write the training state ({reason})") from error
 
 
 def restore_state(state: TrainState, config: TrainConfig, path: Path) -> None:
@@ -107,12 +111,13 @@ def restore_state(state: TrainState, config: TrainConfig, path: Path) -> None:
         content = torch.load(path, map_location="cpu", weights_only=True)
         _refuse_other(plain(config), content["config"], path)
         _refuse_other({"categories": _categories(state.model)}, {"categories": content["categories"]}, path)
+        _refuse_other_data(state.num_items, content.get("num_items", 0), path)
         for name, part in state.parts().items():
             part.load_state_dict(content[name])
         for name, value in content["counters"].items():
             setattr(state, name, value)
     except (OSError, RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200] or "it ends too soon"
         raise CheckpointError(f"{path}: cannot resume from it, damaged or of another kind ({reason})") from error
 
 
@@ -125,6 +130,12 @@ def plain(config: TrainConfig) -> dict[str, Any]:
 def _categories(model: VisModel) -> dict[str, str]:
     """What the class slots mean: on data with other categories a resumed run would give its classes other names."""
     return {str(category.slot): f"{category.name} (id {category.id})" for category in model.config.categories}
+
+
+def _refuse_other_data(ours: int, saved: int, path: Path) -> None:
+    """The same data elsewhere is fine; more or less of it comes in another order."""
+    if ours and saved and ours != saved:
+        raise CheckpointError(f"{path}: was trained on {saved} items, the data now have {ours}")
 
 
 def _refuse_other(ours: dict[str, Any], saved: dict[str, Any], path: Path, section: str = "") -> None:

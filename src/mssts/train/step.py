@@ -4,6 +4,7 @@ Paper: section 3.4 for the game; the rest is the baseline's. A step may accumula
 several processes; either way it equals a step on one large batch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -35,10 +36,14 @@ class Engine:
 
 
 class StepReport(NamedTuple):
-    """Mean losses of a step over all ranks by name; or what was not finite, and then the step changed nothing."""
+    """Mean losses of a step over all ranks by name; or what was not finite, and then the step changed nothing.
+
+    A step that was stopped between its batches changed nothing either, and does not count as a step.
+    """
 
     losses: dict[str, float]
     trouble: str
+    was_stopped: bool = False
 
 
 class _BatchLosses(NamedTuple):
@@ -49,16 +54,23 @@ class _BatchLosses(NamedTuple):
     terms: dict[str, Tensor]
 
 
-def train_step(engine: Engine, batches: list[Batch]) -> StepReport:
-    """Do one step in place; where a loss or gradient of any rank is not finite, no rank changes a weight."""
-    report = _step(engine, batches)
+def train_step(engine: Engine, batches: list[Batch], should_stop: Callable[[], bool] = lambda: False) -> StepReport:
+    """Do one step in place; where a loss or gradient of any rank is not finite, no rank changes a weight.
+
+    Args:
+        engine: The training.
+        batches: What the step accumulates.
+        should_stop: Asked between batches, which may take minutes; True gives the step up. Several ranks do not ask,
+            since they would have to agree.
+    """
+    report = _step(engine, batches, should_stop if engine.fabric.world_size == 1 else lambda: False)
     state = engine.state
     state.num_skipped += bool(report.trouble)
     state.skips_in_a_row = state.skips_in_a_row + 1 if report.trouble else 0
     return report
 
 
-def _step(engine: Engine, batches: list[Batch]) -> StepReport:
+def _step(engine: Engine, batches: list[Batch], should_stop: Callable[[], bool]) -> StepReport:
     """Forward and backward of every batch, then the update."""
     state, config, fabric = engine.state, engine.config, engine.fabric
     _zero_gradients(engine)
@@ -68,6 +80,10 @@ def _step(engine: Engine, batches: list[Batch]) -> StepReport:
     num_clips = _mean_num_clips(fabric, sum(len(batch.targets) for batch in batches))
     sums: dict[str, Tensor] = {}
     for index, batch in enumerate(batches):
+        if index and should_stop():
+            _zero_gradients(engine)
+            state.step -= 1
+            return StepReport({}, "", was_stopped=True)
         # Seeded by the step's number: a resumed run then draws the same dropout without any saved state.
         torch.manual_seed(((config.seed * MIX + state.step) * MIX + fabric.global_rank) * MIX + index)
         is_last = index == len(batches) - 1
