@@ -1,5 +1,6 @@
 """The verbs that draw figures, as a user runs them."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +122,46 @@ def test_a_broken_video_leaves_the_frames_before(run, folder, tmp_path):
     assert code == 4
     assert not (tmp_path / "a.png").exists()
     assert run("attention", source, "--out", tmp_path / "a.png", "--frames", "0,5", "--quiet") == (0, "")
+
+
+@pytest.mark.parametrize("verb", [("attention",), ("strip", "--model", "tiny")])
+def test_a_figure_of_a_broken_video_is_written_and_called_partial(run, folder, tmp_path, verb):
+    source = tmp_path / "frames"
+    source.mkdir()
+    for path in folder.iterdir():
+        (source / path.name).write_bytes(path.read_bytes())
+    (source / "4.png").write_bytes(b"no picture")
+    out = tmp_path / "a.png"
+    code, complaint = run(verb[0], source, *verb[1:], "--out", out, "--quiet")
+    assert code == 4
+    assert "4.png" in complaint
+    assert f"{out} holds the frames before that" in complaint
+    assert complaint.count("\n") == 1
+    assert read(out).shape[1] > 2 * WIDTH
+
+
+def test_truth_that_cannot_be_drawn_is_refused(run, truth, tmp_path):
+    """A bad mask in a frame that is not even on show; no truth at all; a video of another length."""
+    video = truth.videos[1]
+    frames = (truth.image_root / video.file_names[0]).parent
+    document = json.loads(truth.path.read_text())
+    entry = next(entry for entry in document["annotations"] if entry["video_id"] == video.id)
+    options = ("--gt", tmp_path / "valid.json", "--truth", "--video", video.id, "--out", tmp_path / "s.png", "--quiet")
+    for spoil, fault in (
+        (lambda: entry["segmentations"].__setitem__(2, {"size": [64, 96], "counts": "0"}), f"annotation {entry['id']}"),
+        (lambda: document.update(annotations=[]), "has no ground truth"),
+    ):
+        spoil()
+        (tmp_path / "valid.json").write_text(json.dumps(document))
+        code, complaint = run("strip", frames, *options, "--frames", "0,1")
+        assert (code, complaint.count("\n")) == (3, 1)
+        assert fault in complaint
+    fewer = tmp_path / "fewer"
+    fewer.mkdir()
+    for path in sorted(frames.iterdir())[:-1]:
+        (fewer / path.name).write_bytes(path.read_bytes())
+    code, complaint = run("strip", fewer, "--gt", truth.path, *options[2:], "--frames", "0,1")
+    assert (code, "has 6 frames" in complaint) == (3, True)
 
 
 def test_strip_of_two_models(run, folder, tmp_path):

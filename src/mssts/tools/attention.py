@@ -43,7 +43,7 @@ def run_attention(options: argparse.Namespace) -> int:
     Raises:
         UsageError: There is no MS-STS attention to switch off, or a video is to have columns.
         BadInputError: The source or a frame is not there, or the output is.
-        PartialInputError: The source broke off; a video holds all frames before that.
+        PartialInputError: The source broke off; a video holds all frames before that, a figure some of them.
     """
     is_video = options.out.suffix.lower() == ".mp4"
     if is_video and options.frames:
@@ -59,7 +59,8 @@ def run_attention(options: argparse.Namespace) -> int:
         _write_figure(options, models, facts, fault)
     if not options.quiet:
         print(options.out)
-    if fault.reason is not None and is_video:
+    # Whoever chose the columns got all of them.
+    if fault.reason is not None and not options.frames:
         raise PartialInputError(f"{fault.reason}; {options.out} holds the frames before that")
     return 0
 

@@ -16,6 +16,7 @@ from mssts.data.rle import Segmentation
 from mssts.data.video_set import Video, VideoSet, load_video_set
 from mssts.errors import BadInputError, PartialInputError, UsageError
 from mssts.evaluate.results_file import as_result, open_results, result_tubes
+from mssts.evaluate.true_tube import true_tube
 from mssts.predict.compose import encode_mask
 from mssts.predict.video import open_source
 from mssts.report.strips import ShownTrack, matching_ids, overlay_tracks
@@ -37,11 +38,16 @@ class _Row(NamedTuple):
 
 
 class _Columns(NamedTuple):
-    """The frames of the columns, at the figure's size; `video` is the source with the columns as its frames."""
+    """The frames of the columns, at the figure's size; `video` is the source with the columns as its frames.
+
+    `num_frames` is what the source says of itself, if it does; `fault` is why it broke off before the last column.
+    """
 
     indices: list[int]
     pictures: list[UInt8[np.ndarray, "h w 3"]]
     video: Video
+    num_frames: int | None
+    fault: PartialInputError | None
 
 
 def run_strip(options: argparse.Namespace) -> int:
@@ -50,6 +56,7 @@ def run_strip(options: argparse.Namespace) -> int:
     Raises:
         UsageError: Nothing to show is named, or results without their set.
         BadInputError: The source, a frame, the set or its video is not there, or the output is.
+        PartialInputError: The source broke off; the figure holds columns before that.
     """
     needs_set = options.results or options.truth
     if needs_set and options.gt is None:
@@ -64,6 +71,8 @@ def run_strip(options: argparse.Namespace) -> int:
     save_picture(_draw(rows, columns), options.out)
     if not options.quiet:
         print(options.out)
+    if columns.fault is not None:
+        raise PartialInputError(f"{columns.fault}; {options.out} holds the frames before that")
     return 0
 
 
@@ -92,7 +101,7 @@ def _read_columns(options: argparse.Namespace) -> _Columns:
             reason = error
     check_columns(options.source, options.frames, num_frames, reason)
     names = tuple(f"frame {index}" for index in indices)
-    return _Columns(indices, pictures, Video(0, *size, names))
+    return _Columns(indices, pictures, Video(0, *size, names), facts.num_frames, reason)
 
 
 def _row_of_model(options: argparse.Namespace, name: str, columns: _Columns) -> _Row:
@@ -126,16 +135,18 @@ def _keep(found: dict[int, ShownTrack], result: FrameResult, column: int, num_co
 def _rows_of_set(options: argparse.Namespace, columns: _Columns) -> list[_Row]:
     """The rows of the truth and of results files."""
     truth = load_video_set(options.gt)
+    if options.truth and not truth.has_truth:
+        raise BadInputError(f"{truth.path}: has no ground truth to show")
     video = find_video(truth, options.video, options.source)
     _check_fit(truth, video, columns, options.source)
     names = dict(truth.categories)
     rows = []
     if options.truth:
-        tracks = [
-            ShownTrack(track.category_id, 1.0, [track.segmentations[index] for index in columns.indices])
-            for track in truth.tracks
-            if track.video_id == video.id
-        ]
+        true = truth.tracks_by_video()[video.id]
+        for track in true:
+            true_tube(track, video, truth)  # called for its errors: what is drawn must be safe to decode
+        shown = [[track.segmentations[index] for index in columns.indices] for track in true]
+        tracks = [ShownTrack(track.category_id, 1.0, codes) for track, codes in zip(true, shown, strict=True)]
         rows.append(_Row("truth", tracks, names))
     confidence = DEFAULT_CONFIDENCE if options.conf is None else options.conf
     found = [_tracks_of_results(path, truth, video, columns, confidence) for path in options.results]
@@ -186,8 +197,14 @@ def _check_fit(truth: VideoSet, video: Video, columns: _Columns, source: str) ->
     if (video.height, video.width) != size:
         sizes = f"{size[1]}x{size[0]}, video {video.id} of {truth.path} {video.width}x{video.height}"
         raise BadInputError(f"{source}: is {sizes}")
-    if columns.indices[-1] >= len(video.file_names):
-        raise BadInputError(f"{truth.path}: video {video.id} has {len(video.file_names)} frames, fewer than {source}")
+    length, last = len(video.file_names), columns.indices[-1]
+    if last >= length:
+        raise BadInputError(f"{truth.path}: video {video.id} has {length} frames, fewer than {source}")
+    # What a folder says is true, what a video file says may be wrong by a frame.
+    leeway = 0 if Path(source).is_dir() else 1
+    if columns.num_frames is not None and abs(columns.num_frames - length) > leeway:
+        count = f"{source} {columns.num_frames}: their frames are not the same"
+        raise BadInputError(f"{truth.path}: video {video.id} has {length} frames, {count}")
 
 
 def _draw(rows: Sequence[_Row], columns: _Columns) -> UInt8[np.ndarray, "height width 3"]:

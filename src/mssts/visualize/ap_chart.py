@@ -17,6 +17,8 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ap",
     "font.family": "sans-serif",
     "font.size": 10,
+    # A dollar in a name is a dollar.
+    "text.parse_math": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
