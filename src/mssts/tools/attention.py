@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from mssts.api import DEFAULT_CONFIDENCE, Segmenter, load
 from mssts.errors import PartialInputError, UsageError
+from mssts.inspect.common_numbers import CommonNumbers
 from mssts.inspect.recorder import switch_off_ms_sts
 from mssts.inspect.views import FrameView, encoder_views, track_views
 from mssts.predict.job import Fault
@@ -91,11 +92,14 @@ def _views(options: argparse.Namespace, shown: _Shown, fault: Fault) -> Generato
 def _side_by_side(
     options: argparse.Namespace, models: list[_Shown], fault: Fault, total: int | None
 ) -> Generator[tuple[FrameView, ...], None, None]:
-    """Each frame as all models see it, with a progress bar."""
+    """Each frame as all models see it, with a progress bar; one object has one number in all of them."""
     with ExitStack() as stack:
         streams = [stack.enter_context(closing(_views(options, shown, fault))) for shown in models]
-        frames = zip(*streams, strict=True)
-        yield from tqdm(frames, total=total, unit="frame", disable=options.quiet, dynamic_ncols=True)
+        numbers = CommonNumbers()
+        for views in tqdm(
+            zip(*streams, strict=True), total=total, unit="frame", disable=options.quiet, dynamic_ncols=True
+        ):
+            yield (views[0], *(numbers.apply(views[0], view) for view in views[1:]))
 
 
 def _write_video(options: argparse.Namespace, models: list[_Shown], facts: SourceFacts, fault: Fault) -> None:
