@@ -23,9 +23,10 @@ STATE_FILE = "checkpoint.pt"
 AT_LEAST_1 = (
     "steps", "devices", "num_nodes", "threads", "log_every", "max_skips", "clips.per_step", "clips.per_batch",
     "clips.frames_per_step", "clips.min_frames", "clips.max_frames",
-    "synthetic.height", "synthetic.width", "synthetic.max_stride", "evaluation.every",
-    "evaluation.num_videos",
+    "synthetic.max_stride", "evaluation.every", "evaluation.num_videos",
 )  # fmt: skip
+# Below that, nothing that the synthetic set is made of can be told apart.
+AT_LEAST_32 = ("synthetic.height", "synthetic.width")
 AT_LEAST_0 = (
     "workers", "seed", "save_minutes", "max_minutes", "optim.warmup_steps", "optim.weight_decay",
     "optim.backbone_factor", "optim.slow_factor", "adversarial.weight", "adversarial.l1_weight",
@@ -40,7 +41,9 @@ SHARES = (
 AT_MOST = {
     "optim.learning_rate": 10, "adversarial.learning_rate": 10,
     "optim.slow_factor": 1000, "optim.backbone_factor": 1000,
-    "seed": 2**32 - 1, "threads": 1024, "workers": 1024, "devices": 1024,
+    "seed": 2**32 - 1, "threads": 1024, "workers": 128, "devices": 1024,
+    "clips.per_step": 2**16, "clips.per_batch": 2**10, "clips.frames_per_step": 2**20, "clips.max_frames": 2**10,
+    "synthetic.height": 4096, "synthetic.width": 4096, "synthetic.max_stride": 1000,
 }  # fmt: skip
 ABOVE_0 = ("epochs", "optim.learning_rate", "optim.epsilon", "optim.clip_norm", "adversarial.learning_rate")
 
@@ -228,6 +231,7 @@ class TrainConfig:
             if not all(0 <= beta < 1 for beta in betas):
                 raise ValueError(f"{name}.betas is {betas}, each must be from 0 to below 1")
         self._check(AT_LEAST_1, lambda value: value >= 1, "must be at least 1")
+        self._check(AT_LEAST_32, lambda value: value >= 32, "must be at least 32")
         self._check(AT_LEAST_0, lambda value: 0 <= value < math.inf, "must be finite and not negative")
         self._check(SHARES, lambda value: 0 <= value <= 1, "must be a share (0..1)")
         self._check(ABOVE_0, lambda value: 0 < value < math.inf, "must be above 0")

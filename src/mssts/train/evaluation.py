@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from mssts.data.synthetic_set import write_synthetic_set
 from mssts.data.video_set import VideoSet, load_video_set
-from mssts.errors import BadInputError
+from mssts.errors import BadInputError, ResourceError
 from mssts.evaluate.results_file import Result
 from mssts.evaluate.run_model import evaluate_model, read_frames
 from mssts.evaluate.video_ap import evaluate_video_ap
@@ -88,10 +88,15 @@ def _synthetic_set(config: TrainConfig) -> Path:
 
     It gets its name when it is whole, so a killed process leaves no broken one, and of several processes that share a
     run folder one wins and the others take its set.
+
+    Raises:
+        ResourceError: It cannot be written.
     """
     wanted, height, width = config.evaluation, config.synthetic.height, config.synthetic.width
     folder = config.out / f"validation-{wanted.num_videos}-{height}x{width}"
-    if not (folder / wanted.split).exists():
+    if (folder / wanted.split).exists():
+        return folder
+    try:
         config.out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".validation-", dir=config.out) as made:
             write_synthetic_set(
@@ -100,6 +105,10 @@ def _synthetic_set(config: TrainConfig) -> Path:
             folder.mkdir(exist_ok=True)
             with suppress(OSError):
                 (Path(made) / wanted.split).rename(folder / wanted.split)
+    except OSError as error:
+        raise ResourceError(
+            f"{folder}: the set to evaluate on cannot be written ({error.strerror or error})"
+        ) from error
     return folder
 
 
