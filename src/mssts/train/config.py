@@ -243,7 +243,10 @@ class TrainConfig:
         for mark in self.optim.milestones or ():
             if not 0 < mark < length:
                 unit = "epochs" if self.epochs else "as a share of the steps (0..1)"
-                raise ValueError(f"optim.milestones: {mark:g} is not inside the training, which is {length:g} {unit}")
+                raise ValueError(
+                    f"optim.milestones: {mark:g} is not inside the training, which is {length:g} {unit}; "
+                    "--optim.milestones null takes those of the recipe"
+                )
 
     def _check(self, names: Sequence[str], is_valid: Callable[[float], bool], rule: str) -> None:
         """Refuse the first of the named fields whose value is set and breaks a rule."""
