@@ -266,3 +266,12 @@ print(type(forward._cache).__name__, len(forward.signatures))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.split(), done.stderr) == (["NullCache", "1"], "")
+
+
+def test_more_points_than_the_kernels_take_get_the_plain_form() -> None:
+    values, weights = torch.randn(1, 9, 2, 8), torch.rand(1, 3, 2, 1, 65)
+    locations = torch.rand(1, 3, 2, 1, 65, 2)
+    with pytest.raises(ValueError, match="1 x 65 points"):
+        sample_deformable_numba(values, ((3, 3),), locations, weights)
+    expected = sample_deformable_reference(values, ((3, 3),), locations, weights)
+    assert torch.equal(sample_deformable(values, ((3, 3),), locations, weights), expected)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mssts.model.native import fits_kernels
+from mssts.model.native import MAX_POINTS, MAX_TOKENS, fits_kernels
 from mssts.model.pyramid import SpatialShapes
 
 # Set to "reference", it switches the fast form off.
@@ -35,7 +35,8 @@ def sample_deformable(
         locations: Sampling points (x, y) in 0..1 of the padded map.
         weights: Attention weights, summing to 1 over levels and points.
     """
-    form = _numba_form() if fits_kernels(values, locations, weights) else None
+    is_usual = weights.shape[-2:].numel() <= MAX_POINTS and values.shape[1] <= MAX_TOKENS
+    form = _numba_form() if is_usual and fits_kernels(values, locations, weights) else None
     return (form or sample_deformable_reference)(values, spatial_shapes, locations, weights)
 
 

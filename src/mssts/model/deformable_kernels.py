@@ -14,10 +14,15 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from mssts.model.native import kernel
+from mssts.model.native import MAX_POINTS, kernel
 
 # Channels that one instruction handles; LLVM splits them where the machine's registers are narrower.
 LANES = 8
+# Where the rows of its table begin, of MAX_POINTS numbers each: what is known of each point's map, then the tokens at
+# the corners of the points and their shares. Without a sign, an index cannot count from the end, which LLVM would have
+# to ask before it makes vectors of a loop.
+WIDTHS, HEIGHTS, STARTS, TOKENS, SHARES = (np.uint64(row * MAX_POINTS) for row in (0, 1, 2, 3, 7))
+ROW, TABLE_SIZE, INDEX_1, INDEX_2 = np.uint64(MAX_POINTS), 11 * MAX_POINTS, np.uint64(1), np.uint64(2)
 ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 # No other relaxation: NaN and infinity must come out as such.
 FAST_MATH = {"contract", "nsz"}
@@ -137,32 +142,70 @@ def _is_near(x, y, height, width):
 
 @njit(fastmath=FAST_MATH)
 @no_type_check
-def _list_corners(shapes, locations, weights, frame, query, head, depth, offsets, shares):
-    """Write down where the values of a query's corners start and their shares in its sum; returns their number."""
-    count = np.uint64(0)
-    for level in range(shapes.shape[0]):
-        height, width, start = shapes[level, 0], shapes[level, 1], shapes[level, 2]
-        for point in range(weights.shape[4]):
-            x = locations[frame, query, head, level, point, 0] * np.float32(width) - HALF
-            y = locations[frame, query, head, level, point, 1] * np.float32(height) - HALF
-            left, right, left_share, right_share, _, _ = _axis(x, width)
-            top, bottom, top_share, bottom_share, _, _ = _axis(y, height)
-            # 0, or NaN where a number is not finite, which must show in the output.
-            fault = (x - x) + (y - y)
-            weight = weights[frame, query, head, level, point] + fault
-            top, bottom = start + top * width, start + bottom * width
-            top_share, bottom_share = top_share * weight, bottom_share * weight
-            offsets[count, 0] = (top + left) * depth
-            offsets[count, 1] = (top + right) * depth
-            offsets[count, 2] = (bottom + left) * depth
-            offsets[count, 3] = (bottom + right) * depth
-            shares[count, 0] = top_share * left_share
-            shares[count, 1] = top_share * right_share
-            shares[count, 2] = bottom_share * left_share
-            shares[count, 3] = bottom_share * right_share
-            # The next point overwrites one that is outside.
-            count += np.uint64(_is_near(x, y, height, width) | (weight * ZERO != ZERO))
-    return count
+def _list_corners(table, places, weights, first, count):
+    """Write into the table the tokens at the corners of a query's points, and the corners' shares in its sum.
+
+    There are no branches, no order between points and one array to write to, so that LLVM makes vectors of it.
+    """
+    for i in range(count):
+        width, height, start = table[WIDTHS + i], table[HEIGHTS + i], table[STARTS + i]
+        x = places[INDEX_2 * (first + i)] * width - HALF
+        y = places[INDEX_2 * (first + i) + INDEX_1] * height - HALF
+        # 0, or NaN where a number is not finite, which must show in the output.
+        weight = weights[first + i] + ((x - x) + (y - y))
+        # Far positions, NaN too, become ones just outside.
+        x, y = min(x if x > -TWO else -TWO, width), min(y if y > -TWO else -TWO, height)
+        left, top = np.floor(x), np.floor(y)
+        right_share, bottom_share = x - left, y - top
+        left_share, top_share = ONE - right_share, ONE - bottom_share
+        right, bottom = left + ONE, top + ONE
+        left_share = left_share if (left >= ZERO) & (left < width) else ZERO
+        right_share = right_share if (right >= ZERO) & (right < width) else ZERO
+        top_share = weight * (top_share if (top >= ZERO) & (top < height) else ZERO)
+        bottom_share = weight * (bottom_share if (bottom >= ZERO) & (bottom < height) else ZERO)
+        # The nearest pixel inside stands for one outside. Tokens are whole numbers that a float holds exactly.
+        left, right = min(max(left, ZERO), width - ONE), min(max(right, ZERO), width - ONE)
+        above = start + min(max(top, ZERO), height - ONE) * width
+        below = start + min(max(bottom, ZERO), height - ONE) * width
+        token, share = TOKENS + i, SHARES + i
+        table[token], table[token + ROW] = above + left, above + right
+        table[token + ROW + ROW], table[token + ROW + ROW + ROW] = below + left, below + right
+        table[share], table[share + ROW] = top_share * left_share, top_share * right_share
+        table[share + ROW + ROW] = bottom_share * left_share
+        table[share + ROW + ROW + ROW] = bottom_share * right_share
+
+
+@njit(fastmath=FAST_MATH)
+@no_type_check
+def _sum_corners(table, values, base, depth, count, output, place):
+    """Sum 4 * LANES channels of a query's corners, from one flat offset on, and store them from another on."""
+    # Four sums at once: each would wait for its own last addition.
+    sum_0, sum_1, sum_2, sum_3 = _repeat(ZERO), _repeat(ZERO), _repeat(ZERO), _repeat(ZERO)
+    for corner in range(4):
+        row = np.uint64(corner) * ROW
+        for i in range(row, row + count):
+            share, token = _repeat(table[SHARES + i]), base + np.int64(table[TOKENS + i]) * depth
+            sum_0 = _multiply_add(share, _load(values, token), sum_0)
+            sum_1 = _multiply_add(share, _load(values, token + LANES), sum_1)
+            sum_2 = _multiply_add(share, _load(values, token + 2 * LANES), sum_2)
+            sum_3 = _multiply_add(share, _load(values, token + 3 * LANES), sum_3)
+    _store(output, place, sum_0)
+    _store(output, place + LANES, sum_1)
+    _store(output, place + 2 * LANES, sum_2)
+    _store(output, place + 3 * LANES, sum_3)
+
+
+@njit(fastmath=FAST_MATH)
+@no_type_check
+def _sum_few_channels(table, values, base, depth, count, output, place):
+    """Sum and store LANES channels."""
+    total = _repeat(ZERO)
+    for corner in range(4):
+        row = np.uint64(corner) * ROW
+        for i in range(row, row + count):
+            token = base + np.int64(table[TOKENS + i]) * depth
+            total = _multiply_add(_repeat(table[SHARES + i]), _load(values, token), total)
+    _store(output, place, total)
 
 
 @kernel(VALUES, SHAPES, LOCATIONS, WEIGHTS, SAMPLES, fastmath=FAST_MATH)
@@ -176,25 +219,23 @@ def forward(values, shapes, locations, weights, output, first, last):
     """
     _, tokens, depth = values.shape
     _, queries, heads, levels, points = weights.shape
-    offsets = np.empty((levels * points + 1, 4), np.int64)
-    shares = np.empty((levels * points + 1, 4), np.float32)
+    count = np.uint64(levels * points)
+    places, flat_weights = locations.reshape(-1), weights.reshape(-1)
+    table = np.empty(TABLE_SIZE, np.float32)
+    for i in range(count):
+        height, width, start = shapes[i // np.uint64(points)]
+        table[WIDTHS + i], table[HEIGHTS + i], table[STARTS + i] = width, height, start
     for pair in range(first, last):
         frame, head = pair // heads, pair % heads
         for query in range(queries):
-            count = _list_corners(shapes, locations, weights, frame, query, head, depth, offsets, shares)
-            for channel in range(0, depth, LANES):
-                start = pair * tokens * depth + channel
-                # One sum per corner: each would wait for its own last addition.
-                sum_0, sum_1, sum_2, sum_3 = _repeat(ZERO), _repeat(ZERO), _repeat(ZERO), _repeat(ZERO)
-                for i in range(count):
-                    sum_0 = _multiply_add(_repeat(shares[i, 0]), _load(values, start + offsets[i, 0]), sum_0)
-                    sum_1 = _multiply_add(_repeat(shares[i, 1]), _load(values, start + offsets[i, 1]), sum_1)
-                    sum_2 = _multiply_add(_repeat(shares[i, 2]), _load(values, start + offsets[i, 2]), sum_2)
-                    sum_3 = _multiply_add(_repeat(shares[i, 3]), _load(values, start + offsets[i, 3]), sum_3)
-                sum_0 = _multiply_add(_repeat(ONE), sum_0, sum_1)
-                sum_2 = _multiply_add(_repeat(ONE), sum_2, sum_3)
-                place = ((frame * queries + query) * heads + head) * depth + channel
-                _store(output, place, _multiply_add(_repeat(ONE), sum_0, sum_2))
+            row = (frame * queries + query) * heads + head
+            _list_corners(table, places, flat_weights, np.uint64(row) * count, count)
+            base = pair * tokens * depth
+            most = depth // (4 * LANES) * (4 * LANES)
+            for channel in range(0, most, 4 * LANES):
+                _sum_corners(table, values, base + channel, depth, count, output, row * depth + channel)
+            for channel in range(most, depth, LANES):
+                _sum_few_channels(table, values, base + channel, depth, count, output, row * depth + channel)
 
 
 @njit(fastmath=FAST_MATH)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mssts.model import deformable_kernels
-from mssts.model.native import run_in_threads
+from mssts.model.native import MAX_POINTS, MAX_TOKENS, run_in_threads
 from mssts.model.pyramid import SpatialShapes
 
 
@@ -83,7 +83,8 @@ def sample_deformable_numba(
         weights: Attention weights.
 
     Raises:
-        ValueError: The shapes do not fit together, or a tensor is not float32 on the CPU.
+        ValueError: The shapes do not fit together, there are more points or tokens than the kernels can take, or a
+            tensor is not float32 on the CPU.
     """
     num_frames, num_tokens, num_heads, _ = values.shape
     num_queries, num_points = weights.shape[1], weights.shape[-1]
@@ -93,6 +94,8 @@ def sample_deformable_numba(
         raise ValueError(f"weights {tuple(weights.shape)} or locations {tuple(locations.shape)} are not {expected}")
     if num_tokens != sum(height * width for height, width in spatial_shapes) or min(map(min, spatial_shapes)) < 1:
         raise ValueError(f"levels {spatial_shapes} do not make {num_tokens} tokens")
+    if len(spatial_shapes) * num_points > MAX_POINTS or num_tokens > MAX_TOKENS:
+        raise ValueError(f"{len(spatial_shapes)} x {num_points} points or {num_tokens} tokens are too many")
     if any(tensor.dtype != torch.float32 or tensor.device.type != "cpu" for tensor in (values, locations, weights)):
         raise ValueError("the Numba form takes float32 tensors on the CPU")
     return _SampleDeformable.apply(values, spatial_shapes, locations, weights)

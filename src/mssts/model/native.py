@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+MAX_POINTS, MAX_TOKENS = 64, 2**24
+"""What the kernels of deformable attention take: points of a query and head on all levels, and tokens of a frame."""
+
 
 def fits_kernels(*tensors: Tensor) -> bool:
     """Tell whether the tensors are plain float32 on the CPU, and nothing records the operations done to them."""
