@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mssts.config import ModelConfig, TemporalDecoderConfig
 from mssts.model.deformable import DeformableSampling
@@ -55,9 +56,16 @@ class QuerySelfAttention(nn.Module):
 
     def forward(self, queries: Float[Tensor, "M N C"], position: Float[Tensor, "N C"]) -> Float[Tensor, "M N C"]:
         """Let the queries of each of M sets see each other."""
-        located = queries + position
-        attended = self.attention(located, located, queries, need_weights=False)[0]
+        if torch.is_grad_enabled():
+            # The weights of all pairs, kept for six layers, are a third of a gigabyte: they are computed again instead.
+            attended = checkpoint(self._attend, queries, position, use_reentrant=False)
+        else:
+            attended = self._attend(queries, position)
         return self.norm(queries + self.dropout(attended))
+
+    def _attend(self, queries: Float[Tensor, "M N C"], position: Float[Tensor, "N C"]) -> Float[Tensor, "M N C"]:
+        located = queries + position
+        return self.attention(located, located, queries, need_weights=False)[0]
 
 
 class TemporalQueryAttention(nn.Module):
