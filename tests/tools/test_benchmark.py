@@ -9,8 +9,9 @@ from torch import nn
 
 from mssts.atomic_file import write_atomically
 from mssts.errors import ResourceError
+from mssts.model.ms_sts import SelfAttention
 from mssts.tools import benchmark
-from mssts.tools.benchmark import Benchmark, Stopwatch, matmul_rate, measure
+from mssts.tools.benchmark import Benchmark, Stopwatch, count_operations, matmul_rate, measure
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)
@@ -54,6 +55,16 @@ def test_operations_grow_with_the_frames(measured):
     assert two == measured["baseline-tiny"].gflop
     assert three - two == pytest.approx(four - three, rel=1e-6)
     assert three - two > two / 4
+
+
+def test_attention_is_counted():
+    """Three projections, and two products of all pairs."""
+    num_tokens, dim = 50, 32
+    attention = SelfAttention(dim, num_heads=4).eval()
+    sequence = torch.randn(1, num_tokens, dim)
+    with torch.inference_mode():
+        counted = count_operations(lambda: attention(sequence, None))
+    assert counted == 3 * 2 * num_tokens * dim**2 + 2 * 2 * num_tokens**2 * dim
 
 
 class Waiting(nn.Module):
