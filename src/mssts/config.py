@@ -30,6 +30,8 @@ class MsStsConfig:
         position: "sine" adds a 2-D sine and a sine over the frame index to queries and keys, "none" is the paper.
         joint_levels: The levels (0 is the finest) with joint attention over all positions and frames; None means
             every level that has a coarser neighbour, as in the paper. Other levels pass on their intra-scale output.
+        key_pooling: Joint attention looks at averages over squares of so many positions a side. 1 is the paper's, which
+            looks at each; 4 makes a sixteenth of the pairs, and is not the paper's model any more.
     """
 
     enabled: bool = True
@@ -37,6 +39,7 @@ class MsStsConfig:
     mlp_ratio: float = 4.0
     position: Literal["sine", "none"] = "sine"
     joint_levels: tuple[int, ...] | None = None
+    key_pooling: int = 1
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ class ModelConfig:
         for name in (*sizes, "feedforward_dim", "num_encoder_layers", "num_decoder_layers", "num_class_slots"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be at least 1")
+        if self.ms_sts.key_pooling < 1:
+            raise ValueError(f"ms_sts.key_pooling is {self.ms_sts.key_pooling}, must be at least 1")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}, must be a probability below 1")
         for heads in (self.num_heads, self.ms_sts.num_heads, self.temporal_decoder.num_heads):

@@ -1,17 +1,19 @@
 """MS-STS attention against the paper's equations written as loops."""
 
+import itertools
 from dataclasses import replace
 
 import naive_ms_sts as naive
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from random_weights import random_tokens, randomise
 from torch import Tensor
 from torch.func import functional_call
 
 from mssts.config import MsStsConfig, preset
-from mssts.model.ms_sts import InterScaleTemporalAttention, IntraScaleTemporalAttention, MsStsAttention
+from mssts.model.ms_sts import InterScaleTemporalAttention, IntraScaleTemporalAttention, MsStsAttention, average_squares
 from mssts.model.vis import VisModel
 
 DIM = 8
@@ -92,11 +94,62 @@ def test_dropout_is_off_in_inference_and_on_in_training() -> None:
     assert not torch.equal(module(tokens, PYRAMID, None, None), module(tokens, PYRAMID, None, None))
 
 
+@pytest.mark.parametrize("side", [2, 3, 9])
 @pytest.mark.parametrize("padded", [False, True])
-def test_ms_sts_gradients(padded: bool) -> None:
+def test_averages_over_squares_are_what_loops_give(side: int, padded: bool) -> None:
+    height, width, num_frames = 5, 7, 2
+    tokens = random_tokens(2, num_frames, height * width, DIM).flatten(1, 2)
+    position = random_tokens(1, num_frames, height * width, DIM, seed=2).flatten(1, 2)
+    mask = pad_right_and_bottom(((height, width),), 2, 3).repeat(2, num_frames) if padded else None
+    ours = average_squares(tokens, position, mask, (num_frames, height, width), side)
+    assert (ours.padding_mask is None) == (not padded)
+    cell = 0
+    for frame, top, left in itertools.product(range(num_frames), range(0, height, side), range(0, width, side)):
+        square = itertools.product(range(top, min(top + side, height)), range(left, min(left + side, width)))
+        places = [frame * height * width + row * width + column for row, column in square]
+        kept = [place for place in places if mask is None or not mask[0, place]]
+        if ours.padding_mask is not None:
+            assert ours.padding_mask[:, cell].tolist() == [not kept] * 2
+        if kept:
+            torch.testing.assert_close(ours.tokens[:, cell], tokens[:, kept].mean(dim=1))
+            assert ours.position is not None
+            torch.testing.assert_close(ours.position[0, cell], position[0, kept].mean(dim=0))
+        cell += 1
+    assert ours.tokens.shape[1] == cell
+
+
+def test_pooled_keys_are_exact_where_squares_are_uniform_and_padding_changes_nothing() -> None:
+    """Tokens and positions that are alike in each square: an average says as much as the four it is made of."""
+    exact = randomise(InterScaleTemporalAttention(DIM, 2, 1.5, 0.1)).double()
+    pooled = InterScaleTemporalAttention(DIM, 2, 1.5, 0.1, key_pooling=2).double().eval()
+    pooled.load_state_dict(exact.state_dict())
+    coarse = random_tokens(1, 2, 6, DIM).unflatten(2, (2, 3))
+    fine, position = (
+        random_tokens(1, 2, 6, DIM, seed=seed).unflatten(2, (2, 3)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        for seed in (3, 4)
+    )
+    coarse[:] = coarse[:, :, :1, :1]  # upsampling keeps it uniform
+
+    def run(block: InterScaleTemporalAttention, rows: int, columns: int) -> Tensor:
+        """The same clip, padded with rubbish to a larger map."""
+        sizes, shape = (0, 0, 0, columns, 0, rows), (4 + rows, 6 + columns)
+        padded = [F.pad(x, sizes, value=7.0).flatten(2, 3) for x in (fine, position)]
+        mask = torch.ones(shape, dtype=torch.bool)
+        mask[:4, :6] = False
+        small = coarse.flatten(2, 3)
+        out = block(padded[0], small, shape, (2, 3), padded[1], mask.flatten()[None])
+        return out.unflatten(2, shape)[:, :, :4, :6]
+
+    torch.testing.assert_close(run(pooled, 0, 0), run(exact, 0, 0))
+    torch.testing.assert_close(run(pooled, 3, 1), run(pooled, 0, 0))
+
+
+@pytest.mark.parametrize("side", [1, 2])
+@pytest.mark.parametrize("padded", [False, True])
+def test_ms_sts_gradients(padded: bool, side: int) -> None:
     """Of the tokens and of every weight, against differences; padded tokens get none."""
     shapes = ((3, 2), (2, 1))
-    module = randomise(MsStsAttention(4, 2, 0.0, MsStsConfig(num_heads=2, mlp_ratio=1.0))).double()
+    module = randomise(MsStsAttention(4, 2, 0.0, MsStsConfig(num_heads=2, mlp_ratio=1.0, key_pooling=side))).double()
     names, weights = zip(*((name, value.detach()) for name, value in module.named_parameters()), strict=True)
     tokens, position = random_tokens(1, 2, 8, 4), random_tokens(1, 2, 8, 4, seed=2)
     mask = pad_right_and_bottom(shapes, 1, 0)[None] if padded else None

@@ -5,6 +5,8 @@ an inter-scale block joins each level with its coarser neighbour and attends ove
 (Eqs. 3-5). As in the equations, queries, keys and values have no biases and no output projection follows.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -22,6 +24,14 @@ class Mlp(nn.Sequential):
         super().__init__(
             nn.Linear(dim, hidden_dim), nn.GELU(), Dropout(dropout), nn.Linear(hidden_dim, dim), Dropout(dropout)
         )
+
+
+class Attended(NamedTuple):
+    """What is looked at in place of the sequence itself: m tokens with their positions and padding mask."""
+
+    tokens: Float[Tensor, "G m C"]
+    position: Float[Tensor, "#G m C"] | None
+    padding_mask: Bool[Tensor, "G m"] | None
 
 
 class SelfAttention(nn.Module):
@@ -42,15 +52,28 @@ class SelfAttention(nn.Module):
         sequence: Float[Tensor, "G n C"],
         position: Float[Tensor, "#G n C"] | None,
         padding_mask: Bool[Tensor, "G n"] | None = None,
+        attended: Attended | None = None,
     ) -> Float[Tensor, "G n C"]:
-        """Attend within each of G sequences; the position joins queries and keys, padded tokens are not attended to."""
-        located = sequence if position is None else sequence + position
+        """Attend within each of G sequences; the position joins queries and keys, padded tokens are not attended to.
+
+        With `attended`, keys and values come from there, and the sequence's own padding mask has no part in it.
+        """
+        located = _locate(sequence, position)
+        keys, values, padding_mask = (
+            (located, sequence, padding_mask)
+            if attended is None
+            else (_locate(attended.tokens, attended.position), attended.tokens, attended.padding_mask)
+        )
         query, key, value = (
             projected.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
-            for projected in (self.query(located), self.key(located), self.value(sequence))
+            for projected in (self.query(located), self.key(keys), self.value(values))
         )
         attend = None if padding_mask is None else ~padding_mask[:, None, None, :]
         return F.scaled_dot_product_attention(query, key, value, attn_mask=attend).transpose(-3, -2).flatten(-2)
+
+
+def _locate(tokens: Float[Tensor, "G n C"], position: Float[Tensor, "#G n C"] | None) -> Float[Tensor, "G n C"]:
+    return tokens if position is None else tokens + position
 
 
 class IntraScaleTemporalAttention(nn.Module):
@@ -82,10 +105,14 @@ class IntraScaleTemporalAttention(nn.Module):
 
 
 class InterScaleTemporalAttention(nn.Module):
-    """Join a level with its coarser neighbour, then attend over all positions and frames (Eqs. 3-5, Fig. 2(d))."""
+    """Join a level with its coarser neighbour, then attend over all positions and frames (Eqs. 3-5, Fig. 2(d)).
 
-    def __init__(self, dim: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
+    With `key_pooling` above 1, which is not in the paper, it attends to averages over squares of positions.
+    """
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: float, dropout: float, key_pooling: int = 1) -> None:
         super().__init__()
+        self.key_pooling = key_pooling
         self.project = nn.Linear(2 * dim, dim, bias=False)
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = SelfAttention(dim, num_heads)
@@ -109,7 +136,11 @@ class InterScaleTemporalAttention(nn.Module):
             position = position.flatten(1, 2)
         if padding_mask is not None:
             padding_mask = padding_mask[:, None].expand(-1, num_frames, -1).flatten(1, 2)
-        y = self.dropout(self.attention(self.attention_norm(h), position, padding_mask)) + h
+        normed = self.attention_norm(h)
+        attended = None
+        if self.key_pooling > 1:
+            attended = average_squares(normed, position, padding_mask, (num_frames, *fine_shape), self.key_pooling)
+        y = self.dropout(self.attention(normed, position, padding_mask, attended)) + h
         enriched = self.mlp(self.mlp_norm(y)) + y
         if padding_mask is not None:
             enriched = enriched.masked_fill(padding_mask[..., None], 0.0)
@@ -129,6 +160,42 @@ class InterScaleTemporalAttention(nn.Module):
         return F.linear(fine, weight_fine) + large.flatten(2).transpose(1, 2).view_as(fine)
 
 
+def average_squares(
+    tokens: Float[Tensor, "B n C"],
+    position: Float[Tensor, "#B n C"] | None,
+    padding_mask: Bool[Tensor, "B n"] | None,
+    shape: tuple[int, int, int],
+    side: int,
+) -> Attended:
+    """Average tokens and their positions over squares of a frame's map; padded tokens have no part in it.
+
+    Args:
+        tokens: Of all frames, row by row.
+        position: Of the tokens.
+        padding_mask: True where padded.
+        shape: Frames, height and width.
+        side: Of a square; those at the right and bottom may be cut off.
+    """
+    valid = tokens.new_ones(1, shape[0] * shape[1] * shape[2], 1)
+    if padding_mask is not None:
+        valid = (~padding_mask[..., None]).to(tokens.dtype)
+    share = _pool(valid, shape, side)
+
+    def average(x: Float[Tensor, "_B n C"]) -> Float[Tensor, "_B m C"]:
+        """Over the valid tokens of each square; 0 where there are none."""
+        return _pool(x * valid, shape, side) / share.clamp_min(torch.finfo(x.dtype).tiny)
+
+    mask = None if padding_mask is None else share[..., 0] == 0
+    return Attended(average(tokens), None if position is None else average(position), mask)
+
+
+def _pool(x: Float[Tensor, "B n c"], shape: tuple[int, int, int], side: int) -> Float[Tensor, "B m c"]:
+    """Plain means over squares of every frame's map."""
+    maps = x.unflatten(1, shape).flatten(0, 1).permute(0, 3, 1, 2)
+    pooled = F.avg_pool2d(maps, side, ceil_mode=True, count_include_pad=False)
+    return pooled.flatten(2).transpose(1, 2).unflatten(0, (x.shape[0], shape[0])).flatten(1, 2)
+
+
 class MsStsAttention(nn.Module):
     """The split attention module: intra-scale on every level, then inter-scale from each level to the next coarser.
 
@@ -140,7 +207,7 @@ class MsStsAttention(nn.Module):
         super().__init__()
         self.joint_levels = range(num_levels - 1) if config.joint_levels is None else config.joint_levels
         self.intra = IntraScaleTemporalAttention(dim, config.num_heads, config.mlp_ratio, dropout)
-        self.inter = InterScaleTemporalAttention(dim, config.num_heads, config.mlp_ratio, dropout)
+        self.inter = InterScaleTemporalAttention(dim, config.num_heads, config.mlp_ratio, dropout, config.key_pooling)
 
     def forward(
         self,
