@@ -1,0 +1,78 @@
+"""What the cheaper form of the joint attention costs in accuracy: `python benchmarks/key_pooling.py SET [MODEL]`.
+
+The model is one that was trained with the exact form; nothing is trained again. Prints AP on the set's split `valid`
+and the time of a clip of the full ResNet-50 model, with random weights, for keys averaged over squares of 1 (exact), 2
+and 4 positions a side, beside the baseline without MS-STS attention.
+"""
+
+import argparse
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from mssts.checkpoint import load_model
+from mssts.config import ModelConfig, preset
+from mssts.data.video_set import VideoSet, load_video_set
+from mssts.evaluate.run_model import evaluate_model
+from mssts.evaluate.video_ap import evaluate_video_ap
+from mssts.locate import find_checkpoint
+from mssts.model.vis import VisModel
+from mssts.tools.allocator import keep_freed_memory
+from mssts.tools.benchmark import Stopwatch
+
+SIDES = (1, 2, 4)
+SIZE, NUM_FRAMES = (360, 640), 5
+
+
+def with_pooling(config: ModelConfig, side: int) -> ModelConfig:
+    """The same model whose joint attention looks at squares."""
+    return replace(config, ms_sts=replace(config.ms_sts, key_pooling=side))
+
+
+def average_precision(truth: VideoSet, model: VisModel, side: int) -> dict[str, float]:
+    """Video AP of the model's weights in the form with that pooling."""
+    pooled = VisModel(with_pooling(model.config, side)).eval()
+    pooled.load_state_dict(model.state_dict())
+    results = evaluate_model(pooled, truth, device=torch.device("cpu"), mode="near-online", progress=False)
+    return evaluate_video_ap(truth, results).numbers
+
+
+@torch.inference_mode()
+def clip_seconds(config: ModelConfig, repeat: int) -> float:
+    """Median time of a clip through a model with random weights."""
+    torch.manual_seed(0)
+    model = VisModel(config).eval().requires_grad_(False)
+    clip, watch, times = torch.randn(1, NUM_FRAMES, 3, *SIZE), Stopwatch(torch.device("cpu")), []
+    for _ in range(repeat + 1):
+        start = watch.now()
+        model(clip)
+        times.append(watch.now() - start)
+    return statistics.median(times[1:])
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description="Accuracy and time of joint attention with pooled keys.")
+    parser.add_argument("set", type=Path, help="folder of a data set with a split `valid`")
+    parser.add_argument("model", nargs="?", default="tiny", help="(default: %(default)s)")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of a clip (default: %(default)s)")
+    options = parser.parse_args()
+    keep_freed_memory()
+    truth, model = load_video_set(options.set, "valid"), load_model(find_checkpoint(options.model))
+    print(f"{options.model} on {len(truth.videos)} videos of {options.set}")
+    for side in SIDES:
+        numbers = average_precision(truth, model, side)
+        print(
+            f"squares of {side}: " + "  ".join(f"{name} {100 * numbers[name]:.1f}" for name in ("AP", "AP50", "AP75"))
+        )
+    baseline = clip_seconds(preset("baseline-r50"), options.repeat)
+    print(f"ResNet-50, {NUM_FRAMES} frames of {SIZE[0]}x{SIZE[1]}, baseline: {baseline:.2f} s")
+    for side in SIDES:
+        seconds = clip_seconds(with_pooling(preset("r50"), side), options.repeat)
+        print(f"squares of {side}: {seconds:.2f} s, {seconds / baseline:.2f} times the baseline")
+
+
+if __name__ == "__main__":
+    main()
