@@ -1,8 +1,8 @@
 """What the cheaper form of the joint attention costs in accuracy: `python benchmarks/key_pooling.py SET [MODEL]`.
 
 The model is one that was trained with the exact form; nothing is trained again. Prints AP on the set's split `valid`
-and the time of a clip of the full ResNet-50 model, with random weights, for keys averaged over squares of 1 (exact), 2
-and 4 positions a side, beside the baseline without MS-STS attention.
+and the time of a clip of the full ResNet-50 model, with random weights, for keys averaged over squares of 1 (exact), 2,
+4 and 8 positions a side, beside the baseline without MS-STS attention.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from mssts.model.vis import VisModel
 from mssts.tools.allocator import keep_freed_memory
 from mssts.tools.benchmark import Stopwatch
 
-SIDES = (1, 2, 4)
+SIDES = (1, 2, 4, 8)
 SIZE, NUM_FRAMES = (360, 640), 5
 
 

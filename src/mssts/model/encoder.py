@@ -4,6 +4,7 @@ Paper: section 3.2 and Fig. 2(a). With `ms_sts.enabled` off this is the SeqForme
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -66,8 +67,9 @@ class Fusion(nn.Module):
             self.convolution.weight.copy_(torch.cat((torch.eye(dim), torch.zeros(dim, dim)), dim=1))
 
     def forward(self, base: Float[Tensor, "... C"], enriched: Float[Tensor, "... C"]) -> Float[Tensor, "... C"]:
-        """Convolve the concatenation of both."""
-        return self.convolution(torch.cat((base, enriched), dim=-1))
+        """Convolve the concatenation of both, which need not be made for that."""
+        weight_base, weight_enriched = self.convolution.weight.chunk(2, dim=1)
+        return F.linear(base, weight_base, self.convolution.bias) + F.linear(enriched, weight_enriched)
 
 
 class EncoderLayer(nn.Module):
