@@ -233,6 +233,4 @@ def _check_track(entry: _TrackEntry, videos: dict[int, _VideoEntry], categories:
 
 def _track(entry: _TrackEntry) -> Track:
     boxes = entry.bboxes or (None,) * len(entry.segmentations)
-    return Track(
-        entry.id, entry.video_id, entry.category_id, entry.segmentations, boxes, is_crowd=bool(entry.iscrowd)
-    )
+    return Track(entry.id, entry.video_id, entry.category_id, entry.segmentations, boxes, is_crowd=bool(entry.iscrowd))
