@@ -20,12 +20,12 @@ from mssts.predict.video_writer import VideoWriter
 HEIGHT, WIDTH, FPS = 360, 640, 25
 
 
-def write_long_video(path: Path, num_frames: int) -> None:
+def write_long_video(path: Path, num_frames: int, height: int = HEIGHT, width: int = WIDTH) -> None:
     """Play the demo clip back and forth until there are enough frames."""
     with av.open(str(asset_path("demo.mp4"))) as container:
-        frames = [frame.reformat(WIDTH, HEIGHT, "rgb24").to_ndarray() for frame in container.decode(video=0)]
+        frames = [frame.reformat(width, height, "rgb24").to_ndarray() for frame in container.decode(video=0)]
     period = frames + frames[-2:0:-1]
-    with VideoWriter(path, FPS, WIDTH, HEIGHT) as writer:
+    with VideoWriter(path, FPS, width, height) as writer:
         for index in range(num_frames):
             writer.write(period[index % len(period)])
 

@@ -63,7 +63,17 @@ def enclosing_boxes(masks: Bool[np.ndarray, "K H W"]) -> Float[np.ndarray, "K 4"
 
 def encode_mask(mask: Bool[np.ndarray, "H W"]) -> bytes:
     """Compressed COCO run-length code of a mask."""
-    counts = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
+    height, width = mask.shape
+    columns = np.flatnonzero(mask.any(axis=0))
+    # Codes run down the columns. Only those with the object are brought into that order, the slowest part.
+    first, end = (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (0, 0)
+    pixels = np.ascontiguousarray(mask[:, first:end].T).ravel()
+    starts = first * height + np.flatnonzero(np.diff(pixels, prepend=False, append=False))
+    runs = np.diff(starts, prepend=0, append=height * width)
+    # Where the last pixel is inside, nothing follows.
+    runs = runs[: len(runs) - (runs[-1] == 0)]
+    code = {"size": [height, width], "counts": runs.tolist()}
+    counts = coco_mask.frPyObjects(code, height, width)["counts"]  # pyright: ignore
     return counts.encode("ascii") if isinstance(counts, str) else counts
 
 

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from mssts.api import Mode, Segmenter
 from mssts.errors import BadInputError, MsstsError, PartialInputError, ResourceError
 from mssts.predict.images import SUFFIXES
+from mssts.predict.in_background import InBackground
 from mssts.predict.job import near_online_job, offline_job
 from mssts.predict.near_online import BEST_SCORE
 from mssts.predict.run_folder import SPOOL_NAME, Output, RunFolder
@@ -24,6 +26,8 @@ from mssts.predict.summary import TrackSummary, no_tracks, summarise
 from mssts.predict.track_store import TrackStore
 from mssts.predict.video import VideoSource, open_source
 
+# Frames with their masks, about 1 MB per instance at 720p, that may wait to be drawn and encoded.
+MOST_UNWRITTEN = 4
 STAGED_JSON_NAME = "results.json.ready.part"
 
 
@@ -202,14 +206,17 @@ def _write_frames(
 ) -> None:
     """Draw the frames of an interrupted run from the store, then predict the rest."""
     job = near_online_job if options.mode == "near-online" else offline_job
-    with tqdm(total=total, unit="frame", disable=not options.progress, dynamic_ncols=True) as bar:
+    bar = tqdm(total=total, unit="frame", disable=not options.progress, dynamic_ncols=True)
+    # Drawing and video encoding go on beside the model: they use the cores where the model leaves one idle.
+    write = partial(folder.write_frame, names=segmenter.names)
+    with bar, InBackground(write, MOST_UNWRITTEN) as writer:
         if store.num_frames:
             with open_source(options.source) as video:
                 for frame, stored in zip(video, store.frames(), strict=False):
-                    folder.write_frame(from_stored(frame, stored), segmenter.names)
+                    writer.add(from_stored(frame, stored))
                     bar.update()
         for result in job(segmenter.model, options.source, settings, store):
-            folder.write_frame(result, segmenter.names)
+            writer.add(result)
             bar.update()
 
 
