@@ -13,7 +13,8 @@ class InBackground(Generic[Item]):
     """Calls a function for one item after the other in a thread of its own; a `with` block waits for all at its end.
 
     What a call raises is raised at a later `add` or at the end of the block. No item after it is worked on: a frame is
-    never written behind one that could not be. A block that ends with an error drops what has not begun.
+    never written behind one that could not be. A block that ends with an error waits too, for what it was given was
+    good: a broken file's outputs hold all frames before the fault.
     """
 
     def __init__(self, work: Callable[[Item], None], most_waiting: int) -> None:
@@ -50,8 +51,8 @@ class InBackground(Generic[Item]):
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            while error_type is None and self._waiting:
+            while self._waiting:
                 self._take_first()
         finally:
-            # The caller deletes or closes next what the thread works on, so its last item must be done with.
+            # Left over after a fault or a second Ctrl-C. The caller deletes or closes next what the thread works on.
             self._thread.shutdown(wait=True, cancel_futures=True)
