@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -41,16 +42,32 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="no such device here")
-def test_standard_output_is_written_to(tmp_path: Path) -> None:
-    """A file that the shell opened holds what was written before and after, too."""
+@pytest.mark.parametrize(("mode", "kept"), [("ab", "before\n"), ("wb", "")])
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+def test_standard_output_is_written_to(mode: str, kept: str, name: str, tmp_path: Path) -> None:
+    """A file that the shell opened with > or >> holds what was written before and after, too."""
     code = (
         "from pathlib import Path; from mssts.atomic_file import write_atomically as write;"
-        "write(Path('/dev/stdout'), 'numbers'); print('table')"
+        f"print('first'); write(Path('{name}'), 'numbers'); print('table')"
     )
     (tmp_path / "log").write_text("before\n")
-    with (tmp_path / "log").open("ab") as log:
+    with (tmp_path / "log").open(mode) as log:
         subprocess.run([sys.executable, "-c", code], stdout=log, check=True)
-    assert (tmp_path / "log").read_text() == "before\nnumberstable\n"
+    assert (tmp_path / "log").read_text() == kept + "first\nnumberstable\n"
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no such file system here")
+def test_a_file_in_shared_memory_is_one_like_others() -> None:
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        for text in ("one", "two"):
+            write_atomically(Path(folder) / "new" / "a.json", text)
+        assert (Path(folder) / "new" / "a.json").read_text() == "two"
+
+
+@pytest.mark.parametrize("name", ["/", "a\0b"])
+def test_a_name_that_is_none_is_one_line(name: str) -> None:
+    with pytest.raises(ResourceError, match="cannot be written"):
+        write_atomically(Path(name), "x")
 
 
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:

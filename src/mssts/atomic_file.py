@@ -1,6 +1,7 @@
 """Writing a file so that nothing half-written ever has its final name."""
 
 import os
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -19,18 +20,32 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """
     data = content.encode() if isinstance(content, str) else content
     try:
-        if _is_stream(path):
-            with path.open("ab") as stream:  # what stands behind /dev/stdout already holds what the shell wrote
-                stream.write(data)
+        descriptor = _descriptor(path)
+        if descriptor is not None:
+            _write_to(descriptor, data)
+        elif path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
         else:
             _replace(Path(os.path.realpath(path)), data)
-    except OSError as error:
-        raise ResourceError(f"{path}: cannot be written ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:  # ValueError: the root folder, or a name with a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise ResourceError(f"{path}: cannot be written ({reason})") from error
 
 
-def _is_stream(path: Path) -> bool:
-    # What is in /dev may lead to a file that the shell holds open: to replace it would lose what follows.
-    return path.is_relative_to("/dev") or (path.exists() and not path.is_file() and not path.is_dir())
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file that a path such as /dev/stdout stands for."""
+    if path.parent == Path("/dev"):
+        return {"stdin": 0, "stdout": 1, "stderr": 2}.get(path.name)
+    is_number = path.parent in (Path("/dev/fd"), Path("/proc/self/fd")) and path.name.isdecimal()
+    return int(path.name) if is_number else None
+
+
+def _write_to(descriptor: int, data: bytes) -> None:
+    """Write where the process itself would write next: opened anew, a file of the shell's would be written over."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(os.dup(descriptor), "wb") as stream:
+        stream.write(data)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -41,6 +41,14 @@ def broken_step(self, step):
 loader.StepBatches.__getitem__ = broken_step
 """
 
+BREAK_THE_EVALUATION = """
+import mssts.train.evaluation as evaluation
+from mssts.errors import BadInputError
+def broken(self, *others):
+    raise BadInputError("frame.jpg: broken")
+evaluation.Evaluator.__call__ = broken
+"""
+
 
 def totals(out: Path) -> list[float]:
     """The total loss of every step, as TensorBoard has it."""
@@ -82,10 +90,12 @@ def test_a_dead_rank_ends_the_other(tmp_path: Path) -> None:
     assert time.monotonic() - start < 120
 
 
-def test_a_broken_frame_on_one_rank_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prelude", [BREAK_A_FRAME_OF_RANK_1, BREAK_THE_EVALUATION], ids=["frame", "evaluation"])
+def test_what_breaks_on_one_rank_is_told_and_nothing_is_lost(prelude: str, tmp_path: Path) -> None:
     """Both end in one line each; the step before is in the checkpoint though no save was due."""
-    config = write_yaml(tmp_path / "small.yaml", steps=50, save_minutes=60.0)
-    script = write_script(tmp_path / "train.py", BREAK_A_FRAME_OF_RANK_1)
+    evaluation = {"data": "synthetic", "every": 2, "num_videos": 1} if prelude == BREAK_THE_EVALUATION else {}
+    config = write_yaml(tmp_path / "small.yaml", steps=50, save_minutes=60.0, evaluation=evaluation)
+    script = write_script(tmp_path / "train.py", prelude)
     done = run_script(script, "--config", config, "--out", tmp_path / "run", "--devices", 2)
     assert done.returncode != 0
     assert "frame.jpg: broken" in done.stderr

@@ -30,6 +30,20 @@ def test_checkpoint_of_another_training_is_refused_by_the_settings_name(tmp_path
         restore_state(engine.state, other, path)
 
 
+def test_setting_that_is_newer_than_the_checkpoint_had_its_default(tmp_path: Path) -> None:
+    engine, _ = make_engine(SMALL, tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    save_state(engine.state, SMALL, path)
+    content = load(path)
+    del content["config"]["model"]["ms_sts"]["key_pooling"]
+    torch.save(content, path)
+    restore_state(engine.state, SMALL, path)
+    assert SMALL.model.ms_sts is not None
+    pooled = replace(SMALL.model, ms_sts=replace(SMALL.model.ms_sts, key_pooling=2))
+    with pytest.raises(CheckpointError, match=r"model\.ms_sts\.key_pooling 1, this run has 2"):
+        restore_state(engine.state, replace(SMALL, model=pooled), path)
+
+
 def test_checkpoint_of_more_or_less_data_is_refused(tmp_path: Path) -> None:
     """Their clips would come in another order; what older files do not tell is not held against them."""
     engine, _ = make_engine(SMALL, tmp_path)

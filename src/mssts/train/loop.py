@@ -7,10 +7,12 @@ moment, a run goes on from its last checkpoint with --resume auto; on a CPU with
 import time
 from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 
 import torch
 
 from mssts import checkpoint as model_file
+from mssts.data.batch import Batch
 from mssts.errors import MsstsError
 from mssts.train.config import STATE_FILE, TrainConfig
 from mssts.train.evaluation import Evaluator
@@ -62,11 +64,7 @@ def train(config: TrainConfig, should_stop: Callable[[], bool] = lambda: False) 
     journal.say(_plan(config, dataset, len(source), evaluator, engine.state.step))
     try:
         _walk(engine, dataset, journal, evaluator, should_stop)
-        save(engine)
-        if engine.state.is_finished:
-            _evaluate(engine, journal, evaluator, should_stop)
-            journal.say(f"{config.out}: done; the model is there for mssts predict VIDEO --model {config.out}")
-        fabric.barrier()
+        _together(engine, lambda: _finish(engine, journal, evaluator, should_stop))
     except MsstsError:
         # A file that cannot be read, say: it is mended and the run goes on, so what was learned is kept.
         save(engine)
@@ -98,23 +96,16 @@ def _walk(
 ) -> None:
     """Take the steps that are left, until the last one or until somebody asks to stop."""
     state, config = engine.state, engine.config
-    clock = saved_at = time.monotonic()
-    is_saved = state.step > 0
+    clock, saves = time.monotonic(), _SaveClock(engine)
     state.is_finished = state.step == len(dataset)
     for batches in load_in_background(dataset, state.step, config.workers):
-        if _is_evaluation_due(config, state.step):
-            # Here and not after its step, so that a run that was stopped in the middle of it does it when resumed.
-            _evaluate(engine, journal, evaluator, should_stop)
-            clock = time.monotonic()
-        wish = _Decision.STOP if should_stop() else _Decision.GO_ON
-        decision = _decide(engine, _Decision.FAIL if isinstance(batches, MsstsError) else wish)
-        if isinstance(batches, MsstsError):
-            raise batches
-        if decision is _Decision.FAIL:
-            raise MsstsError(f"{config.out}: another process of this training failed; it tells why")
-        if decision is _Decision.STOP:
+        began = time.monotonic()
+        between = partial(_between_steps, engine, journal, evaluator, should_stop, saves, batches)
+        if _together(engine, between) is _Decision.STOP:
             journal.say(STOPPED.format(config.out, state.step))
             return
+        assert not isinstance(batches, MsstsError)
+        clock += time.monotonic() - began
         rate = learning_rate(config.optim, state.step, len(dataset), config.epochs)
         set_learning_rate(state.optimizer, rate)
         thaw_backbone(state.optimizer, trains=state.step >= config.optim.backbone_start * len(dataset))
@@ -128,14 +119,42 @@ def _walk(
         if state.skips_in_a_row >= config.max_skips:
             times = f"{config.max_skips} steps in a row had a non-finite {report.trouble}"
             raise MsstsError(f"{config.out}: training diverged: {times}")
-        # The first save comes early: a run that is killed in its first minutes can go on too.
-        minutes = config.save_minutes if is_saved else min(config.save_minutes, FIRST_SAVE_MINUTES)
-        if time.monotonic() - saved_at > 60 * minutes:
-            is_saved = True
-            save(engine)
-            saved_at = time.monotonic()
         clock = time.monotonic()
     state.is_finished = state.step == len(dataset)
+
+
+def _between_steps(
+    engine: Engine,
+    journal: Journal,
+    evaluator: Evaluator | None,
+    should_stop: Callable[[], bool],
+    saves: "_SaveClock",
+    batches: list[Batch] | MsstsError,
+) -> _Decision:
+    """What a rank does alone before a step: save and evaluate if it is time, see that it has data, ask whether to stop.
+
+    Raises:
+        MsstsError: Any of that failed.
+    """
+    saves.save_if_due(engine)
+    if _is_evaluation_due(engine.config, engine.state.step):
+        # Here and not after its step, so that a run that was stopped in the middle of it does it when resumed.
+        _evaluate(engine, journal, evaluator, should_stop)
+    if isinstance(batches, MsstsError):
+        raise batches
+    return _Decision.STOP if should_stop() else _Decision.GO_ON
+
+
+def _finish(
+    engine: Engine, journal: Journal, evaluator: Evaluator | None, should_stop: Callable[[], bool]
+) -> _Decision:
+    """Save what there is, and evaluate it if all steps are taken."""
+    save(engine)
+    if engine.state.is_finished:
+        _evaluate(engine, journal, evaluator, should_stop)
+        out = engine.config.out
+        journal.say(f"{out}: done; the model is there for mssts predict VIDEO --model {out}")
+    return _Decision.GO_ON
 
 
 def _is_evaluation_due(config: TrainConfig, step: int) -> bool:
@@ -152,11 +171,45 @@ def _evaluate(engine: Engine, journal: Journal, evaluator: Evaluator | None, sho
         journal.report(engine.state.step, evaluation, evaluator.truth.path)
 
 
+class _SaveClock:
+    """Saves every so often, first early: a run that is killed in its first minutes can go on too."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._saved_at = time.monotonic()
+        minutes = engine.config.save_minutes
+        self._minutes = minutes if engine.state.step > 0 else min(minutes, FIRST_SAVE_MINUTES)
+
+    def save_if_due(self, engine: Engine) -> None:
+        """Save if the last time was long enough ago."""
+        if time.monotonic() - self._saved_at > 60 * self._minutes:
+            save(engine)
+            self._saved_at, self._minutes = time.monotonic(), engine.config.save_minutes
+
+
 def save(engine: Engine) -> None:
     """Write the state to go on from and the model to predict with; one rank does it for all."""
     if engine.fabric.is_global_zero:
         save_state(engine.state, engine.config, engine.config.out / STATE_FILE)
         model_file.save_model(engine.state.best_model, engine.config.out / model_file.FILE_NAME)
+
+
+def _together(engine: Engine, work: Callable[[], _Decision]) -> _Decision:
+    """Do what is each rank's own, then agree on what follows from it.
+
+    Raises:
+        MsstsError: It failed, on this rank or another one, which all have to know of: they would wait for it for ever.
+    """
+    failure: MsstsError | None = None
+    try:
+        own = work()
+    except MsstsError as error:
+        own, failure = _Decision.FAIL, error
+    decision = _decide(engine, own)
+    if failure is not None:
+        raise failure
+    if decision is _Decision.FAIL:
+        raise MsstsError(f"{engine.config.out}: another process of this training failed; it tells why")
+    return decision
 
 
 def _decide(engine: Engine, own: _Decision) -> _Decision:

@@ -109,8 +109,9 @@ def restore_state(state: TrainState, config: TrainConfig, path: Path) -> None:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        _refuse_other(plain(config), content["config"], path)
-        _refuse_other({"categories": _categories(state.model)}, {"categories": content["categories"]}, path)
+        defaults = plain(TrainConfig(data=config.data, steps=1))
+        _refuse_other(plain(config), content["config"], defaults, path)
+        _refuse_other({"categories": _categories(state.model)}, {"categories": content["categories"]}, {}, path)
         _refuse_other_data(state.num_items, content.get("num_items", 0), path)
         for name, part in state.parts().items():
             part.load_state_dict(content[name])
@@ -138,11 +139,13 @@ def _refuse_other_data(ours: int, saved: int, path: Path) -> None:
         raise CheckpointError(f"{path}: was trained on {saved} items, the data now have {ours}")
 
 
-def _refuse_other(ours: dict[str, Any], saved: dict[str, Any], path: Path, section: str = "") -> None:
-    """Name the first setting that differs."""
+def _refuse_other(
+    ours: dict[str, Any], saved: dict[str, Any], defaults: dict[str, Any], path: Path, section: str = ""
+) -> None:
+    """Name the first setting that differs; one that was not there yet had what is its default now."""
     for name in sorted(ours.keys() | saved.keys()):
-        value, other = ours.get(name), saved.get(name)
+        value, other = ours.get(name), saved.get(name, defaults.get(name))
         if isinstance(value, dict) and isinstance(other, dict):
-            _refuse_other(value, other, path, f"{section}{name}.")
+            _refuse_other(value, other, defaults.get(name) or {}, path, f"{section}{name}.")
         elif other != value:
             raise CheckpointError(f"{path}: was trained with {section}{name} {other}, this run has {value}")

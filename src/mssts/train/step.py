@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mssts.data.batch import Batch
 from mssts.loss.adversarial import discriminator_loss, generator_loss, predicted_foreground, true_foreground
@@ -55,7 +56,7 @@ class _BatchLosses(NamedTuple):
 
 
 def train_step(engine: Engine, batches: list[Batch], should_stop: Callable[[], bool] = lambda: False) -> StepReport:
-    """Do one step in place; where a loss or gradient of any rank is not finite, no rank changes a weight.
+    """Do one step in place; where a loss or gradient of any rank is not finite, no rank's model changes.
 
     Args:
         engine: The training.
@@ -63,11 +64,20 @@ def train_step(engine: Engine, batches: list[Batch], should_stop: Callable[[], b
         should_stop: Asked between batches, which may take minutes; True gives the step up. Several ranks do not ask,
             since they would have to agree.
     """
+    state, statistics = engine.state, _statistics(engine.state.model)
     report = _step(engine, batches, should_stop if engine.fabric.world_size == 1 else lambda: False)
-    state = engine.state
+    if report.was_stopped or report.trouble:
+        for buffer, before in statistics:
+            buffer.copy_(before)
     state.num_skipped += bool(report.trouble)
     state.skips_in_a_row = state.skips_in_a_row + 1 if report.trouble else 0
     return report
+
+
+def _statistics(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """What the forward pass itself changes, the statistics of BatchNorm that is not frozen, and copies of it."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
+    return [(buffer, buffer.clone()) for norm in norms for buffer in norm.buffers()]
 
 
 def _step(engine: Engine, batches: list[Batch], should_stop: Callable[[], bool]) -> StepReport:
