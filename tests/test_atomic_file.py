@@ -81,6 +81,9 @@ def test_an_output_is_no_input(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[]")
     (tmp_path / "link.json").symlink_to("a.json")
     refuse_overwriting([None, tmp_path / "b.json"], [None, tmp_path / "a.json"])
+    with pytest.raises(UsageError, match=r"b\.json: two outputs"):
+        refuse_overwriting([tmp_path / "b.json", None, tmp_path / "x" / ".." / "b.json"], [])
+    refuse_overwriting([Path("/dev/stdout"), Path("/dev/stdout")], [])
     for output in (tmp_path / "a.json", tmp_path / "link.json", tmp_path / "x" / ".." / "a.json"):
         with pytest.raises(UsageError, match=f"{output.name}: is read too"):
             refuse_overwriting([tmp_path / "b.json", output], [tmp_path / "a.json"])

@@ -64,12 +64,19 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def refuse_overwriting(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
-    """Refuse to write a result over the file that it comes from, however either is spelled; None is no file.
+    """Refuse to write a result over the file that it comes from or over another one; None is no file.
 
     Raises:
-        UsageError: An output is an input.
+        UsageError: An output is an input, or two outputs are one file, however they are spelled.
     """
     read = {os.path.realpath(path) for path in inputs if path is not None}
+    written: set[str] = set()
     for path in outputs:
-        if path is not None and os.path.realpath(path) in read:
+        if path is None or _descriptor(path) is not None:
+            continue
+        place = os.path.realpath(path)
+        if place in read:
             raise UsageError(f"{path}: is read too, and would be overwritten")
+        if place in written:
+            raise UsageError(f"{path}: two outputs would be written there")
+        written.add(place)

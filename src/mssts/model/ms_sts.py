@@ -183,7 +183,7 @@ def average_squares(
 
     def average(x: Float[Tensor, "_B n C"]) -> Float[Tensor, "_B m C"]:
         """Over the valid tokens of each square; 0 where there are none."""
-        return _pool(x * valid, shape, side) / share.clamp_min(torch.finfo(x.dtype).tiny)
+        return _pool(x * valid, shape, side) / share.clamp_min(torch.finfo(share.dtype).tiny)
 
     mask = None if padding_mask is None else share[..., 0] == 0
     return Attended(average(tokens), None if position is None else average(position), mask)
