@@ -4,13 +4,14 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, get_args, overload
+from typing import Literal, cast, get_args, overload
 
 import torch
 
 from mssts.checkpoint import load_model
 from mssts.errors import BadInputError, PartialInputError
 from mssts.locate import find_checkpoint
+from mssts.model.precision import Precision
 from mssts.model.vis import VisModel
 from mssts.predict.job import near_online_job, offline_job
 from mssts.predict.result import VideoResult
@@ -86,6 +87,7 @@ class Segmenter:
         short_side: int | None = None,
         doubt: float = 0.5,
         keep_brief: bool = False,
+        precision: str = "fp32",
     ) -> PredictSettings:
         """Fill in what the user leaves open: the model's own clip length and input size, two frames of overlap.
 
@@ -96,9 +98,10 @@ class Segmenter:
             short_side: The model sees frames resized to this many pixels on the shorter side.
             doubt: Near-online, a track goes on from this share of `confidence` on, 0..1.
             keep_brief: Near-online, also report tracks that only one window is sure of.
+            precision: `fp32`, or `bf16` for matrix products in half the bits.
 
         Raises:
-            ValueError: A number is out of its range.
+            ValueError: A number is out of its range, or there is no such precision.
         """
         window = self.model.config.num_frames if window is None else window
         short_side = self.model.config.short_side if short_side is None else short_side
@@ -108,7 +111,17 @@ class Segmenter:
                 f"need confidence {confidence} and doubt {doubt} in 0..1, overlap {overlap} from 0 and below "
                 f"window {window}, short_side {short_side} from 1"
             )
-        return PredictSettings(confidence, window, overlap, short_side, doubt=doubt, keep_brief=keep_brief)
+        if precision not in get_args(Precision):
+            raise ValueError(f"precision '{precision}' is none of {', '.join(get_args(Precision))}")
+        return PredictSettings(
+            confidence,
+            window,
+            overlap,
+            short_side,
+            doubt=doubt,
+            keep_brief=keep_brief,
+            precision=cast(Precision, precision),
+        )
 
     @overload
     def predict(
@@ -117,14 +130,24 @@ class Segmenter:
         *,
         stream: Literal[False] = False,
         mode: Mode = "near-online",
-        **options: float | int,
+        **options: float | int | str,
     ) -> VideoResult: ...
     @overload
     def predict(
-        self, source: str | Path | int, *, stream: Literal[True], mode: Mode = "near-online", **options: float | int
+        self,
+        source: str | Path | int,
+        *,
+        stream: Literal[True],
+        mode: Mode = "near-online",
+        **options: float | int | str,
     ) -> Iterator[FrameResult]: ...
     def predict(
-        self, source: str | Path | int, *, stream: bool = False, mode: Mode = "near-online", **options: float | int
+        self,
+        source: str | Path | int,
+        *,
+        stream: bool = False,
+        mode: Mode = "near-online",
+        **options: float | int | str,
     ) -> VideoResult | Iterator[FrameResult]:
         """Segment and track everything the model knows in a video.
 
@@ -134,7 +157,8 @@ class Segmenter:
                 own is done, or its own with `keep_brief` and from a webcam.
             mode: `near-online` works in linked windows, with memory that does not grow; `offline` is the official
                 protocol, which decodes the whole video at once.
-            options: Fields of `PredictSettings`: confidence, window, overlap, short_side, doubt, keep_brief.
+            options: Fields of `PredictSettings`: confidence, window, overlap, short_side, doubt, keep_brief,
+                precision.
 
         Returns:
             A `VideoResult`; if the source broke off, its `incomplete` says why. With `stream`, an iterator, which

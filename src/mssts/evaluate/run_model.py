@@ -18,6 +18,7 @@ from mssts.data.video_set import Video, VideoSet
 from mssts.errors import BadInputError
 from mssts.evaluate.class_map import map_classes
 from mssts.evaluate.results_file import Result
+from mssts.model.precision import Precision
 from mssts.model.vis import VisModel
 from mssts.predict.compose import encode_mask
 from mssts.predict.images import read_image
@@ -64,6 +65,7 @@ def evaluate_model(
     window: int | None = None,
     short_side: int | None = None,
     num_videos: int | None = None,
+    precision: Precision = "fp32",
     progress: bool = True,
 ) -> list[Result]:
     """Find the instances of all videos of a set; the same model and set always give the same results.
@@ -77,6 +79,7 @@ def evaluate_model(
         window: Frames per pass of the encoder; None takes the model's T.
         short_side: Of the frames as the model sees them, in pixels; None takes the model's own.
         num_videos: Only the first ones; None takes all.
+        precision: The numbers that the model computes in.
         progress: Show a progress bar, and name the categories that the model does not know.
 
     Raises:
@@ -95,6 +98,7 @@ def evaluate_model(
         # Video AP ranks by score: there is no doubt below the threshold, and what is brief ranks low enough.
         doubt=1.0,
         keep_brief=True,
+        precision=precision,
     )
     find = _near_online if mode == "near-online" else _offline
     choice = _Choice(detections_per_video, sorted(classes.ids))

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mssts.model.native import MAX_POINTS, MAX_TOKENS, fits_kernels
+from mssts.model.precision import at_least_float32
 from mssts.model.pyramid import SpatialShapes
 
 # Set to "reference", it switches the fast form off.
@@ -35,6 +36,9 @@ def sample_deformable(
         locations: Sampling points (x, y) in 0..1 of the padded map.
         weights: Attention weights, summing to 1 over levels and points.
     """
+    if values.device.type == "cpu":
+        # No CPU form gains from half the bits.
+        values, locations, weights = map(at_least_float32, (values, locations, weights))
     is_usual = weights.shape[-2:].numel() <= MAX_POINTS and values.shape[1] <= MAX_TOKENS
     form = _numba_form() if is_usual and fits_kernels(values, locations, weights) else None
     return (form or sample_deformable_reference)(values, spatial_shapes, locations, weights)

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mssts.model.precision import at_least_float32, in_full_precision
+
 FEATURE_DIM = 8
 STRIDE = 8
 # Three 1x1 convolutions: features and relative x, y -> 8 -> 8 -> 1; all weights first, then all biases.
@@ -69,6 +71,22 @@ def predict_masks(
     Returns:
         Mask logits at stride 4.
     """
+    with in_full_precision(mask_features.device):
+        # Pixels are counted to some hundreds, which bfloat16 rounds to multiples of 4.
+        return _predict_masks(
+            at_least_float32(mask_features),
+            at_least_float32(mask_kernels),
+            at_least_float32(reference_points),
+            image_sizes,
+        )
+
+
+def _predict_masks(
+    mask_features: Float[Tensor, "B T c h w"],
+    mask_kernels: Float[Tensor, "B K parameters"],
+    reference_points: Float[Tensor, "B T K 2"],
+    image_sizes: Sequence[tuple[int, int]],
+) -> Float[Tensor, "B K T 2*h 2*w"]:
     batch, num_frames, _, height, width = mask_features.shape
     num_instances = mask_kernels.shape[1]
     (weight1, weight2, weight3), (bias1, bias2, bias3) = _split_kernels(mask_kernels)

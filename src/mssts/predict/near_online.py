@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from mssts.model.precision import computing_in
 from mssts.model.vis import VisModel
 from mssts.predict.compose import compose_frame, keep_tracks
 from mssts.predict.postprocess import confident_queries, distinct, masks_of
@@ -134,8 +135,9 @@ class NearOnlinePredictor:
         device = next(self.model.parameters()).device
         clip = to_clip(frames, self.settings.short_side, device)
         input_size = (clip.shape[-2], clip.shape[-1])
-        prediction = self.model(clip)
-        class_scores = prediction.class_logits[-1][0].sigmoid() * self.named_slots
+        with computing_in(self.settings.precision, device):
+            prediction = self.model(clip)
+        class_scores = prediction.class_logits[-1][0].float().sigmoid() * self.named_slots
         self.best_score = max(self.best_score, float(class_scores.max()))
         queries = confident_queries(class_scores, self._least_score, self.settings.max_instances)
         mask_logits = masks_of(prediction, queries, input_size)

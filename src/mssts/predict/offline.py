@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from mssts.model.precision import computing_in
 from mssts.model.pyramid import Pyramid
 from mssts.model.vis import VisModel
 from mssts.predict.compose import compose_frame
@@ -64,11 +65,12 @@ def predict_offline(model: VisModel, frames: Iterable[Frame], settings: PredictS
     Raises:
         ValueError: There are no frames.
     """
-    memory, input_size = _encode_in_windows(model, frames, settings)
-    # The encoder's output is the largest part, and nothing after the decoder reads it.
-    prediction = model.decode(memory)._replace(memory=())
+    with computing_in(settings.precision, next(model.parameters()).device):
+        memory, input_size = _encode_in_windows(model, frames, settings)
+        # The encoder's output is the largest part, and nothing after the decoder reads it.
+        prediction = model.decode(memory)._replace(memory=())
     del memory
-    class_scores = prediction.class_logits[-1][0].sigmoid() * named_slots(model)
+    class_scores = prediction.class_logits[-1][0].float().sigmoid() * named_slots(model)
     if settings.confidence <= 0:
         return _best_pairs(prediction, class_scores, input_size)
     queries = confident_queries(class_scores, settings.confidence, settings.max_instances)

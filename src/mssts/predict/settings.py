@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mssts.model.precision import Precision
+
 
 @dataclass(frozen=True)
 class PredictSettings:
@@ -17,6 +19,7 @@ class PredictSettings:
         doubt: Near-online, a track goes on from this share of `confidence` on.
         keep_brief: Near-online, also report tracks that fewer than two windows are sure of (score from `confidence`
             on); most are no objects (docs/log.md). A live source is always reported so: nobody waits for a window.
+        precision: The numbers that the model computes in: `fp32`, or `bf16` for its matrix products.
     """
 
     confidence: float
@@ -27,3 +30,4 @@ class PredictSettings:
     max_duplicate_iou: float = 0.75
     doubt: float = 0.5
     keep_brief: bool = False
+    precision: Precision = "fp32"

@@ -1,10 +1,11 @@
 """The verb `benchmark`: how long a clip takes and where, how much memory, what share of the machine is used.
 
-Weights are random, which changes no time. The machine's float32 matrix product rate is measured in the same run: a
-share of it can be compared between machines, a number of seconds cannot.
+Weights are random, which changes no time. The machine's matrix product rate is measured in the same run: a share of it
+can be compared between machines, a number of seconds cannot. Several presets, sizes and so on make a table.
 """
 
 import argparse
+import itertools
 import json
 import resource
 import statistics
@@ -21,7 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from mssts.api import pick_device
 from mssts.atomic_file import write_atomically
 from mssts.config import preset, preset_names
-from mssts.errors import BadInputError
+from mssts.errors import BadInputError, UsageError
+from mssts.model.precision import Precision, computing_in
 from mssts.model.vis import VisModel
 from mssts.predict.postprocess import masks_of
 from mssts.tools.allocator import keep_freed_memory
@@ -39,6 +41,7 @@ class Benchmark:
     preset: str
     size: tuple[int, int]
     frames: int
+    precision: Precision
     device: str
     threads: int
     parameters: int
@@ -61,14 +64,14 @@ class Benchmark:
     def table(self) -> str:
         """The numbers as text."""
         lines = [
-            f"{self.preset}, {self.frames} frames of {self.size[0]}x{self.size[1]}, float32, {self.device}, "
+            f"{self.preset}, {self.frames} frames of {self.size[0]}x{self.size[1]}, {self.precision}, {self.device}, "
             f"{self.threads} threads, {self.parameters / 1e6:.1f} M parameters",
             f"{'part':<34}{'s / clip':>10}{'share':>8}",
             *(f"{name:<34}{t:>10.3f}{t / self.clip_s:>8.1%}" for name, t in self.parts_s.items()),
             f"{'clip':<34}{self.clip_s:>10.3f}{1:>8.1%}",
             f"frame: {self.frame_s:.3f} s ({1 / self.frame_s:.2f} FPS), peak memory {self.peak_memory / 2**30:.2f} GiB",
             f"{self.gflop:.0f} GFLOP a clip, {self.gflop / self.clip_s:.0f} GFLOP/s = {self.matmul_share:.0%} of the "
-            f"{self.matmul_gflop_per_s:.0f} GFLOP/s of float32 matrix products in this run",
+            f"{self.matmul_gflop_per_s:.0f} GFLOP/s of {self.precision} matrix products in this run",
         ]
         return "\n".join(lines)
 
@@ -123,21 +126,25 @@ def parts_of(model: VisModel) -> dict[str, list[nn.Module]]:
 
 
 @torch.inference_mode()
-def measure(name: str, size: tuple[int, int], frames: int, repeat: int, device: torch.device) -> Benchmark:
+def measure(
+    name: str, size: tuple[int, int], frames: int, repeat: int, device: torch.device, precision: Precision = "fp32"
+) -> Benchmark:
     """Run a preset on one random clip, masks of 10 queries included, and take the medians of `repeat` runs."""
     torch.manual_seed(SEED)
     model = VisModel(preset(name)).eval().requires_grad_(False).to(device)
     clip = torch.randn(1, frames, 3, *size, device=device)
     queries = torch.arange(min(NUM_KEPT_QUERIES, model.config.num_queries), device=device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    result = Benchmark(name, size, frames, str(device), torch.get_num_threads(), parameters)
+    result = Benchmark(name, size, frames, precision, str(device), torch.get_num_threads(), parameters)
 
     def run() -> None:
         """One clip, masks included."""
-        masks_of(model(clip), queries, size)
+        with computing_in(precision, device):
+            prediction = model(clip)
+        masks_of(prediction, queries, size)
 
     result.gflop = count_operations(run) / 1e9
-    result.matmul_gflop_per_s = matmul_rate(device)
+    result.matmul_gflop_per_s = matmul_rate(device, torch.float32 if precision == "fp32" else torch.bfloat16)
     runs = [_timed(run, model, device) for _ in range(repeat)]
     result.clip_s = statistics.median(total for total, _ in runs)
     parts = {part: statistics.median(seconds.get(part, 0.0) for _, seconds in runs) for part in parts_of(model)}
@@ -169,9 +176,9 @@ def _timed(run: Callable[[], None], model: VisModel, device: torch.device) -> tu
     return stopwatch.now() - start, stopwatch.seconds
 
 
-def matmul_rate(device: torch.device) -> float:
-    """Best GFLOP/s of square float32 matrix products within a second."""
-    a, b = torch.randn(2, MATMUL_SIZE, MATMUL_SIZE, device=device)
+def matmul_rate(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
+    """Best GFLOP/s of square matrix products within a second."""
+    a, b = torch.randn(2, MATMUL_SIZE, MATMUL_SIZE, device=device, dtype=dtype)
     stopwatch = Stopwatch(device)
     best, begin = float("inf"), stopwatch.now()
     while stopwatch.now() - begin < MATMUL_SECONDS:
@@ -194,14 +201,24 @@ def run_benchmark(options: argparse.Namespace) -> int:
 
     Raises:
         BadInputError: There is no such preset.
+        UsageError: Training steps are measured one setting at a time, in float32.
     """
-    if options.preset not in preset_names():
-        raise BadInputError(f"no preset '{options.preset}'; there are {', '.join(preset_names())}")
+    for name in options.preset:
+        if name not in preset_names():
+            raise BadInputError(f"no preset '{name}'; there are {', '.join(preset_names())}")
+    settings = list(itertools.product(options.preset, options.size, options.frames, options.precision))
+    if options.train and (len(settings) > 1 or options.precision != ["fp32"]):
+        raise UsageError("benchmark: --train takes one preset, size and number of frames, and fp32")
+    if len(settings) > 1:
+        from mssts.tools.benchmark_table import benchmark_table
+
+        return benchmark_table(settings, options.repeat, options.device, options.json)
     keep_freed_memory()
     device = pick_device(options.device)
+    name, size, frames, precision = settings[0]
     if options.train:
         return _benchmark_training(options, device)
-    result = measure(options.preset, options.size, options.frames, options.repeat, device)
+    result = measure(name, size, frames, options.repeat, device, precision)
     print(result.table())
     if options.json:
         facts = asdict(result) | {"frame_s": result.frame_s, "matmul_share": result.matmul_share}
@@ -217,7 +234,7 @@ def _benchmark_training(options: argparse.Namespace, device: torch.device) -> in
     from mssts.tools.benchmark_train import measure_training
 
     measured = measure_training(
-        options.preset, options.size, options.frames, options.repeat, device, options.checkpointing
+        options.preset[0], options.size[0], options.frames[0], options.repeat, device, options.checkpointing
     )
     print(measured.table())
     if options.json:

@@ -55,6 +55,7 @@ def _check_options(options: argparse.Namespace) -> None:
         "--save-results": options.save_results,
         "--window": options.window,
         "--short-side": options.short_side,
+        "--precision": options.precision,
     }
     idle = [name for name, value in for_models.items() if value is not None and options.results]
     if idle:
@@ -117,6 +118,7 @@ def _from_model(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
         mode=options.mode,
         window=options.window,
         short_side=options.short_side,
+        precision=options.precision or "fp32",
         progress=not options.quiet,
     )
     if options.save_results:

@@ -5,6 +5,10 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+# As `mssts.model.precision` has them, whose import would bring PyTorch with it before the command line is read.
+PRECISIONS = ("fp32", "bf16")
+PRECISION_HELP = "numbers of the matrix products: fp32, or bf16 with half the bits (default: fp32)"
+
 
 def share(text: str) -> float:
     """A number in 0..1."""

@@ -33,6 +33,7 @@ def run_predict(options: argparse.Namespace) -> int:
         short_side=options.short_side,
         doubt=options.doubt,
         keep_brief=options.keep_brief,
+        precision=options.precision,
     )
     run = RunOptions(
         source=options.source,
