@@ -20,11 +20,12 @@ def test_bf16_finds_the_same_objects(mode):
         found[precision] = list(segmenter.predict(asset_path("demo.mp4"), mode=mode, stream=True, precision=precision))
     overlaps = []
     for full, half in zip(found["fp32"], found["bf16"], strict=True):
-        assert half.labels.tolist() == full.labels.tolist()
-        assert half.scores == pytest.approx(full.scores, abs=0.05)
-        overlaps += [
-            (ours & theirs).sum() / (ours | theirs).sum() for ours, theirs in zip(half.masks, full.masks, strict=True)
-        ]
+        # By class and place: scores that are nearly alike may change their order.
+        ours, theirs = (np.lexsort((result.boxes[:, 0], result.labels)) for result in (half, full))
+        assert half.labels[ours].tolist() == full.labels[theirs].tolist()
+        assert half.scores[ours] == pytest.approx(full.scores[theirs], abs=0.05)
+        pairs = zip(half.masks[ours], full.masks[theirs], strict=True)
+        overlaps += [(one & other).sum() / (one | other).sum() for one, other in pairs]
     assert np.mean(overlaps) > 0.9
     assert min(overlaps) > 0.7
     scores = [np.concatenate([result.scores for result in found[name]]) for name in found]
