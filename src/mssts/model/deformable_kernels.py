@@ -23,6 +23,8 @@ LANES = 8
 # to ask before it makes vectors of a loop.
 WIDTHS, HEIGHTS, STARTS, TOKENS, SHARES = (np.uint64(row * MAX_POINTS) for row in (0, 1, 2, 3, 7))
 ROW, TABLE_SIZE, INDEX_1, INDEX_2 = np.uint64(MAX_POINTS), 11 * MAX_POINTS, np.uint64(1), np.uint64(2)
+# What a head needs of a query lies far from what it needs of the next one, so no processor foresees it.
+QUERIES_AHEAD, FLOATS_OF_A_LINE = 8, 16
 ZERO, HALF, ONE, TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 # No other relaxation: NaN and infinity must come out as such.
 FAST_MATH = {"contract", "nsz"}
@@ -113,6 +115,32 @@ def _sum(typing: Any, lanes: Any) -> Any:
         return builder.extract_element(lanes, cgutils.int32_t(0))
 
     return types.float32(lanes), _generate
+
+
+@intrinsic
+@no_type_check
+def _fetch(typing: Any, array: Any, offset: Any) -> Any:
+    """Ask for the cache line at a flat offset, which may lie behind the end."""
+
+    def _generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, offset = arguments
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        place = builder.bitcast(builder.gep(data, [offset]), cgutils.voidptr_t)
+        numbers = [cgutils.int32_t] * 3
+        declared = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, *numbers])
+        prefetch = cgutils.get_or_insert_function(builder.module, declared, "llvm.prefetch.p0")
+        # For reading, into every cache, of data.
+        builder.call(prefetch, [place, *(cgutils.int32_t(x) for x in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, offset), _generate
+
+
+@njit(fastmath=FAST_MATH)
+@no_type_check
+def _fetch_numbers(array, start, count):
+    for offset in range(start, start + count, FLOATS_OF_A_LINE):
+        _fetch(array, offset)
 
 
 @njit(fastmath=FAST_MATH)
@@ -229,6 +257,9 @@ def forward(values, shapes, locations, weights, output, first, last):
         frame, head = pair // heads, pair % heads
         for query in range(queries):
             row = (frame * queries + query) * heads + head
+            ahead = (row + QUERIES_AHEAD * heads) * levels * points
+            _fetch_numbers(places, 2 * ahead, 2 * levels * points)
+            _fetch_numbers(flat_weights, ahead, levels * points)
             _list_corners(table, places, flat_weights, np.uint64(row) * count, count)
             base = pair * tokens * depth
             most = depth // (4 * LANES) * (4 * LANES)
@@ -256,10 +287,16 @@ def backward(values, shapes, locations, weights, grad_output, grad_values, grad_
     """Add to the gradient of the values, set those of locations and weights. Layouts are those of `forward`."""
     _, tokens, depth = values.shape
     _, queries, heads, levels, points = weights.shape
+    count = levels * points
+    places, flat_weights = locations.reshape(-1), weights.reshape(-1)
     for pair in range(first, last):
         frame, head = pair // heads, pair % heads
         for query in range(queries):
-            from_query = ((frame * queries + query) * heads + head) * depth
+            row = (frame * queries + query) * heads + head
+            ahead, from_query = row + QUERIES_AHEAD * heads, row * depth
+            _fetch_numbers(places, 2 * ahead * count, 2 * count)
+            _fetch_numbers(flat_weights, ahead * count, count)
+            _fetch_numbers(grad_output, ahead * depth, depth)
             for level in range(levels):
                 height, width, start = shapes[level, 0], shapes[level, 1], shapes[level, 2]
                 for point in range(points):

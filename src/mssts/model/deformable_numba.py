@@ -18,6 +18,9 @@ from mssts.model import deformable_kernels
 from mssts.model.native import MAX_POINTS, MAX_TOKENS, run_in_threads
 from mssts.model.pyramid import SpatialShapes
 
+PARTS = 4
+"""Of a thread's share of (frame, head) pairs, so that cores finish together."""
+
 
 class _SampleDeformable(torch.autograd.Function):
     @staticmethod
@@ -63,7 +66,7 @@ def _with_starts(spatial_shapes: SpatialShapes) -> Tensor:
 
 
 def _run(kernel: Callable[..., None], num_pairs: int, *tensors: Tensor) -> None:
-    run_in_threads(kernel, num_pairs, *(tensor.detach().numpy() for tensor in tensors))
+    run_in_threads(kernel, num_pairs, *(tensor.detach().numpy() for tensor in tensors), parts=PARTS)
 
 
 def sample_deformable_numba(

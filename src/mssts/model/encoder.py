@@ -10,13 +10,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mssts.config import ModelConfig
+from mssts.model.chunks import in_chunks
 from mssts.model.deformable import DeformableSampling
 from mssts.model.dropout import Dropout
 from mssts.model.ms_sts import MsStsAttention
 from mssts.model.pyramid import Pyramid, SpatialShapes
-
-CHUNK = 3072
-"""Tokens of a chunk; the best of 512 to 8,192 on two kinds of processors."""
 
 
 class FeedForward(nn.Module):
@@ -37,13 +35,7 @@ class FeedForward(nn.Module):
         """Apply the block to each token."""
         if torch.is_grad_enabled():
             return self.norm(x + self.dropout(checkpoint(self._perceive, x, use_reentrant=False)))
-        if x.device.type != "cpu":
-            return self._transform(x)
-        tokens = x.flatten(0, -2)
-        output = torch.empty_like(tokens)
-        for chunk, place in zip(tokens.split(CHUNK), output.split(CHUNK), strict=True):
-            place.copy_(self._transform(chunk))
-        return output.view_as(x)
+        return in_chunks(self._transform, x.flatten(0, -2), dim=0).view_as(x)
 
     def _perceive(self, x: Float[Tensor, "... C"]) -> Float[Tensor, "... C"]:
         return self.linear2(self.dropout.after_relu(self.linear1(x)))

@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mssts.config import MsStsConfig
+from mssts.model.attention import attend
+from mssts.model.chunks import CHUNK, in_chunks
 from mssts.model.dropout import Dropout
 from mssts.model.pyramid import SpatialShapes
 
@@ -37,7 +39,7 @@ class Attended(NamedTuple):
 class SelfAttention(nn.Module):
     """Scaled dot-product self-attention over the last-but-one axis (Eqs. 2 and 5).
 
-    The matrix of all pairs is never stored when PyTorch has a fused kernel, as it does on CPU and CUDA.
+    The matrix of all pairs is never stored.
     """
 
     def __init__(self, dim: int, num_heads: int) -> None:
@@ -65,11 +67,10 @@ class SelfAttention(nn.Module):
             else (_locate(attended.tokens, attended.position), attended.tokens, attended.padding_mask)
         )
         query, key, value = (
-            projected.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
+            projected.unflatten(-1, (self.num_heads, -1))
             for projected in (self.query(located), self.key(keys), self.value(values))
         )
-        attend = None if padding_mask is None else ~padding_mask[:, None, None, :]
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=attend).transpose(-3, -2).flatten(-2)
+        return attend(query, key, value, padding_mask).flatten(-2)
 
 
 def _locate(tokens: Float[Tensor, "G n C"], position: Float[Tensor, "#G n C"] | None) -> Float[Tensor, "G n C"]:
@@ -94,14 +95,20 @@ class IntraScaleTemporalAttention(nn.Module):
         padding_mask: Bool[Tensor, "B S"] | None,
     ) -> Float[Tensor, "B T S C"]:
         """Enrich the tokens across frames; positions do not mix, so padding only has to be silenced (0)."""
-        batch = z.shape[0]
+        located = () if position is None else (position.expand(len(z), -1, -1, -1),)
+        enriched = in_chunks(self._enrich, z, *located, dim=2, size=max(1, CHUNK // z.shape[1]))
+        return enriched if padding_mask is None else enriched.masked_fill(padding_mask[:, None, :, None], 0.0)
+
+    def _enrich(
+        self, z: Float[Tensor, "B T S C"], position: Float[Tensor, "B T S C"] | None = None
+    ) -> Float[Tensor, "B T S C"]:
+        """Eqs. 1 and 2."""
         sequence = z.transpose(1, 2)
         if position is not None:
-            position = position.expand(batch, -1, -1, -1).transpose(1, 2).flatten(0, 1)
-        attended = self.attention(self.attention_norm(sequence).flatten(0, 1), position).unflatten(0, (batch, -1))
-        y = self.dropout(attended) + sequence
-        enriched = (self.mlp(self.mlp_norm(y)) + y).transpose(1, 2)
-        return enriched if padding_mask is None else enriched.masked_fill(padding_mask[:, None, :, None], 0.0)
+            position = position.transpose(1, 2).flatten(0, 1)
+        attended = self.attention(self.attention_norm(sequence).flatten(0, 1), position)
+        y = self.dropout(attended).unflatten(0, sequence.shape[:2]) + sequence
+        return (self.mlp(self.mlp_norm(y)) + y).transpose(1, 2)
 
 
 class InterScaleTemporalAttention(nn.Module):
@@ -141,10 +148,14 @@ class InterScaleTemporalAttention(nn.Module):
         if self.key_pooling > 1:
             attended = average_squares(normed, position, padding_mask, (num_frames, *fine_shape), self.key_pooling)
         y = self.dropout(self.attention(normed, position, padding_mask, attended)) + h
-        enriched = self.mlp(self.mlp_norm(y)) + y
+        enriched = in_chunks(self._perceive, y.flatten(0, 1), dim=0).view_as(y)
         if padding_mask is not None:
             enriched = enriched.masked_fill(padding_mask[..., None], 0.0)
         return enriched.view(batch, num_frames, num_positions, -1)
+
+    def _perceive(self, y: Float[Tensor, "n C"]) -> Float[Tensor, "n C"]:
+        """Eq. 4 behind the attention."""
+        return self.mlp(self.mlp_norm(y)) + y
 
     def _join(
         self,

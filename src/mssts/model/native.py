@@ -25,7 +25,8 @@ def _is_traced() -> bool:
     if torch.compiler.is_compiling():  # first, because the compiler cannot trace the other questions
         return True
     in_transform = torch._C._are_functorch_transforms_active()  # vmap, jvp and the like
-    return in_transform or torch._C._get_tracing_state() is not None
+    is_watched = torch._C._len_torch_dispatch_stack() > 0  # something counts or changes operations
+    return in_transform or is_watched or torch._C._get_tracing_state() is not None
 
 
 def _is_plain_float32_on_cpu(tensor: Tensor) -> bool:
@@ -49,12 +50,16 @@ def kernel(*argument_types: str, **options: Any) -> Callable[[Callable[..., None
     return compile_now(f"void({', '.join(argument_types)}, int64, int64)", **options)
 
 
-def run_in_threads(compiled: Callable[..., None], count: int, *arguments: Any) -> None:
-    """Call a kernel for 0..count, in as many ranges as PyTorch has threads."""
+def run_in_threads(compiled: Callable[..., None], count: int, *arguments: Any, parts: int = 1) -> None:
+    """Call a kernel for 0..count, in as many ranges as PyTorch has threads, or so many parts of them.
+
+    With more parts than one, a thread whose core also serves others gets fewer of them.
+    """
     num_threads = max(1, min(torch.get_num_threads(), count))
-    bounds = [count * index // num_threads for index in range(num_threads + 1)]
     if num_threads == 1:
-        return compiled(*arguments, *bounds)
+        return compiled(*arguments, 0, count)
+    num_ranges = min(num_threads * parts, count)
+    bounds = [count * index // num_ranges for index in range(num_ranges + 1)]
     with ThreadPoolExecutor(num_threads) as threads:
         for part in [threads.submit(compiled, *arguments, *pair) for pair in itertools.pairwise(bounds)]:
             part.result()

@@ -11,6 +11,7 @@ from mssts import __version__
 from mssts.api import load
 from mssts.config import preset_names
 from mssts.locate import BUNDLED
+from mssts.model.attention import attention_form
 from mssts.model.deformable import deformable_form
 
 
@@ -23,6 +24,7 @@ def run_info(model_name: str | None) -> int:
     print(f"devices: cpu ({torch.get_num_threads()} threads){''.join(f', cuda: {gpu}' for gpu in gpus)}")
     forms = [f"{device}: {deformable_form(device)}" for device in ("cpu", "cuda")[: 1 + bool(gpus)]]
     print(f"deformable attention: {', '.join(forms)}")
+    print(f"attention without gradients: cpu: {attention_form()}")
     print(f"presets: {', '.join(preset_names())}")
     print(f"bundled models: {', '.join(BUNDLED)}")
     if model_name:
