@@ -1,7 +1,7 @@
 """Multi-scale deformable attention: each query looks at a few points around its reference, on every level.
 
 Zhu et al., Deformable DETR (ICLR 2021); the paper's section 2 builds on it. The plain PyTorch form is here;
-deformable_numba.py has a faster one for CPUs, which is taken wherever it can be.
+deformable_numba.py has a faster one for CPUs and deformable_triton.py one for GPUs, taken wherever they can be.
 """
 
 import math
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mssts.model.native import MAX_POINTS, MAX_TOKENS, fits_kernels
+from mssts.model.native import MAX_POINTS, MAX_TOKENS, fits_kernels, is_plain
 from mssts.model.precision import at_least_float32
 from mssts.model.pyramid import SpatialShapes
 
@@ -36,9 +36,10 @@ def sample_deformable(
         locations: Sampling points (x, y) in 0..1 of the padded map.
         weights: Attention weights, summing to 1 over levels and points.
     """
-    if values.device.type == "cpu":
-        # No CPU form gains from half the bits.
-        values, locations, weights = map(at_least_float32, (values, locations, weights))
+    if values.device.type == "cuda" and is_plain(values, locations, weights) and (form := _triton_form()):
+        return form(values, spatial_shapes, locations, weights)
+    # No other form gains from half the bits, and under autocast the three may differ in type.
+    values, locations, weights = map(at_least_float32, (values, locations, weights))
     is_usual = weights.shape[-2:].numel() <= MAX_POINTS and values.shape[1] <= MAX_TOKENS
     form = _numba_form() if is_usual and fits_kernels(values, locations, weights) else None
     return (form or sample_deformable_reference)(values, spatial_shapes, locations, weights)
@@ -48,6 +49,8 @@ def deformable_form(device: torch.device | str) -> str:
     """Say in words which form float32 tensors of a device get."""
     if torch.device(device).type == "cpu" and _numba_form() is not None:
         return "Numba kernels"
+    if torch.device(device).type == "cuda" and _triton_form() is not None:
+        return "Triton kernels"
     return "plain PyTorch (grid_sample)"
 
 
@@ -63,6 +66,24 @@ def _imported_numba_form() -> Callable[..., Tensor] | None:
     except (ImportError, OSError):
         return None
     return sample_deformable_numba
+
+
+def _triton_form() -> Callable[..., Tensor] | None:
+    return None if os.environ.get(FORM_VARIABLE) == "reference" else _probed_triton_form()
+
+
+@cache
+def _probed_triton_form() -> Callable[..., Tensor] | None:
+    """The Triton form if it works here, which also takes a C compiler at run time."""
+    try:
+        from mssts.model.deformable_triton import sample_deformable_triton
+
+        one = torch.ones(1, 1, 1, 16, device="cuda")
+        sample_deformable_triton(one, ((1, 1),), one.new_zeros(1, 1, 1, 1, 1, 2), one.new_ones(1, 1, 1, 1, 1))
+        torch.cuda.synchronize()
+    except Exception:  # of whatever kind: the plain form always works
+        return None
+    return sample_deformable_triton
 
 
 def sample_deformable_reference(

@@ -17,7 +17,13 @@ MAX_POINTS, MAX_TOKENS = 64, 2**24
 
 def fits_kernels(*tensors: Tensor) -> bool:
     """Tell whether the tensors are plain float32 on the CPU, and nothing records the operations done to them."""
-    return not _is_traced() and all(map(_is_plain_float32_on_cpu, tensors))
+    on_cpu = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+    return is_plain(*tensors) and on_cpu
+
+
+def is_plain(*tensors: Tensor) -> bool:
+    """Tell whether the tensors are of no subclass, and nothing records the operations done to them."""
+    return not _is_traced() and all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
 
 
 def _is_traced() -> bool:
@@ -27,10 +33,6 @@ def _is_traced() -> bool:
     in_transform = torch._C._are_functorch_transforms_active()  # vmap, jvp and the like
     is_watched = torch._C._len_torch_dispatch_stack() > 0  # something counts or changes operations
     return in_transform or is_watched or torch._C._get_tracing_state() is not None
-
-
-def _is_plain_float32_on_cpu(tensor: Tensor) -> bool:
-    return type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
 def kernel(*argument_types: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -1,0 +1,77 @@
+"""The Triton form of deformable attention against the plain one: interpreted on a CPU, or on a GPU."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mssts.model import deformable
+from mssts.model.deformable import deformable_form, sample_deformable
+
+CASES = Path(__file__).with_name("triton_cases.py")
+TOLERANCE = {"bfloat16 values": 1e-2}
+
+
+def errors_on(device: str, **variables: str) -> dict[str, float]:
+    command = [sys.executable, str(CASES), device]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def assert_small(errors: dict[str, float]) -> None:
+    assert len(errors) == 8
+    assert {name: error for name, error in errors.items() if not abs(error) <= TOLERANCE.get(name, 2e-6)} == {}
+
+
+def test_interpreted_kernels_equal_the_plain_form() -> None:
+    pytest.importorskip("triton", reason="Triton is not installed")
+    assert_small(errors_on("cpu", TRITON_INTERPRET="1"))
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["_forward", "_backward"])
+def test_kernels_compile_for_a_gpu_that_need_not_be_here(name: str, dtype: str) -> None:
+    triton = pytest.importorskip("triton", reason="Triton is not installed")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from mssts.model import deformable_triton
+
+    kernel = getattr(deformable_triton, name)
+    sizes = {"levels": 4, "points": 4, "block_queries": 32, "block_depth": 32}
+    types = dict.fromkeys(kernel.arg_names, "*fp32") | dict.fromkeys(sizes, "constexpr")
+    types |= {"shapes": "*i32"} | dict.fromkeys(("queries", "heads", "tokens", "depth"), "i32")
+    types |= {argument: f"*{dtype}" for argument in ("values", "output", "grad_output") if argument in types}
+    source = ASTSource(fn=kernel, signature=types, constexprs=sizes)
+    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+    assert len(compiled.asm["cubin"]) > 1000
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_kernels_equal_the_plain_form_on_a_gpu() -> None:
+    # Compiled, they may fuse a product and a sum; atomic additions come in any order.
+    errors = errors_on("cuda")
+    assert {name: error for name, error in errors.items() if not abs(error) <= TOLERANCE.get(name, 1e-5)} == {}
+
+
+def test_a_gpu_gets_the_triton_form_where_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MSSTS_DEFORMABLE", raising=False)
+    monkeypatch.setattr(deformable, "_probed_triton_form", lambda: sample_deformable)
+    assert deformable_form("cuda") == "Triton kernels"
+    monkeypatch.setenv("MSSTS_DEFORMABLE", "reference")
+    assert deformable_form("cuda").startswith("plain PyTorch")
+    monkeypatch.delenv("MSSTS_DEFORMABLE")
+    monkeypatch.setattr(deformable, "_probed_triton_form", lambda: None)
+    assert deformable_form("cuda").startswith("plain PyTorch")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, on which Triton works")
+def test_without_a_gpu_the_probe_says_no() -> None:
+    deformable._probed_triton_form.cache_clear()
+    assert deformable._probed_triton_form() is None
