@@ -1,27 +1,37 @@
-"""Times of deformable attention's sampling on the CPU: `OMP_NUM_THREADS=1 python benchmarks/deformable.py`.
+"""Times of deformable attention's sampling: `OMP_NUM_THREADS=1 python benchmarks/deformable.py [--device cuda]`.
 
 Compares, at the encoder's shapes, a grid_sample call per frame and level with all samples kept until the end (the form
-that public implementations take on a CPU), the plain PyTorch form, and the Numba form. The forms take turns, so that a
-busy machine slows all of them alike; the ratios are those of the medians.
+that public implementations take on a CPU), the plain PyTorch form, and the form that is made for the device: Numba's on
+the CPU, Triton's on a GPU. The forms take turns, so that a busy machine slows all of them alike; the ratios are those
+of the medians.
 """
 
 import argparse
+import json
 import statistics
 import time
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mssts.api import pick_device
+from mssts.atomic_file import write_atomically
 from mssts.model.deformable import sample_deformable_reference
-from mssts.model.deformable_numba import sample_deformable_numba
 from mssts.model.pyramid import SpatialShapes
 
 Sampler = Callable[[Tensor, SpatialShapes, Tensor, Tensor], Tensor]
 # The levels of a frame of 360x640 pixels: strides 8, 16, 32 and 64.
 SHAPES = ((45, 80), (23, 40), (12, 20), (6, 10))
 NUM_POINTS = 4
+# By kind of device: name, module and function of the form that is made for it.
+OWN_FORMS = {
+    "cpu": ("Numba form", "mssts.model.deformable_numba", "sample_deformable_numba"),
+    "cuda": ("Triton form", "mssts.model.deformable_triton", "sample_deformable_triton"),
+}
 
 
 def sample_frame_by_frame(values: Tensor, shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
@@ -39,7 +49,17 @@ def sample_frame_by_frame(values: Tensor, shapes: SpatialShapes, locations: Tens
     return torch.stack(outputs)
 
 
-def encoder_inputs(frames: int, heads: int, depth: int, spread: float) -> list[Tensor]:
+def samplers_for(device: torch.device) -> dict[str, Sampler]:
+    """The forms by name, the one for the device last; it is imported here, since the import may compile."""
+    name, module, function = OWN_FORMS[device.type]
+    return {
+        "grid_sample frame by frame": sample_frame_by_frame,
+        "plain PyTorch form": sample_deformable_reference,
+        name: getattr(import_module(module), function),
+    }
+
+
+def encoder_inputs(frames: int, heads: int, depth: int, spread: float, device: torch.device) -> list[Tensor]:
     """Make random values and weights, and points around each token's own place, `spread` pixels of the level away."""
     torch.manual_seed(0)
     centers = []
@@ -52,47 +72,66 @@ def encoder_inputs(frames: int, heads: int, depth: int, spread: float) -> list[T
     values = torch.randn(frames, len(reference), heads, depth)
     weights = torch.randn(frames, len(reference), heads, len(SHAPES) * NUM_POINTS).softmax(-1)
     locations = reference[:, None, None, None] + offsets
-    return [tensor.requires_grad_() for tensor in (values, locations, weights.unflatten(-1, (len(SHAPES), NUM_POINTS)))]
+    inputs = (values, locations, weights.unflatten(-1, (len(SHAPES), NUM_POINTS)))
+    return [tensor.to(device).requires_grad_() for tensor in inputs]
+
+
+def now(device: torch.device) -> float:
+    """The time when the device is through with all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def forward_s(sampler: Sampler, values: Tensor, locations: Tensor, weights: Tensor) -> float:
     """Time a call without gradients."""
     with torch.inference_mode():
-        start = time.perf_counter()
+        start = now(values.device)
         sampler(values, SHAPES, locations, weights)
-        return time.perf_counter() - start
+        return now(values.device) - start
 
 
 def forward_and_backward_s(sampler: Sampler, values: Tensor, locations: Tensor, weights: Tensor) -> float:
     """Time a call and the gradients of all its inputs."""
-    start = time.perf_counter()
+    start = now(values.device)
     output = sampler(values, SHAPES, locations, weights)
     torch.autograd.grad(output, (values, locations, weights), torch.ones_like(output))
-    return time.perf_counter() - start
+    return now(values.device) - start
+
+
+def largest_difference(samplers: dict[str, Sampler], inputs: list[Tensor]) -> float:
+    """Between the sums of the plain PyTorch form and those of the last one: what is fast must be right first."""
+    values, locations, weights = inputs
+    with torch.inference_mode():
+        plain, own = (sampler(values, SHAPES, locations, weights) for sampler in list(samplers.values())[1:])
+    return float((plain - own).abs().max())
 
 
 def main() -> None:
     """Print the median times of the three forms and how many times as fast as the first the others are."""
-    parser = argparse.ArgumentParser(description="Times of deformable attention's sampling on the CPU.")
+    parser = argparse.ArgumentParser(description="Times of deformable attention's sampling.")
     parser.add_argument("--frames", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--heads", type=int, default=8, help="(default: %(default)s)")
     parser.add_argument("--depth", type=int, default=32, help="channels per head (default: %(default)s)")
     parser.add_argument("--spread", type=float, default=2.0, help="points' distance in pixels (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=5, help="(default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="also write the medians here, in seconds")
     options = parser.parse_args()
-    inputs = encoder_inputs(options.frames, options.heads, options.depth, options.spread)
-    samplers = {
-        "grid_sample frame by frame": sample_frame_by_frame,
-        "plain PyTorch form": sample_deformable_reference,
-        "Numba form": sample_deformable_numba,
-    }
-    print(f"{options.frames} frames of 360x640, {options.heads} heads of {options.depth} channels")
-    print(f"threads: {torch.get_num_threads()}")
+    device = pick_device(options.device)
+    inputs = encoder_inputs(options.frames, options.heads, options.depth, options.spread, device)
+    samplers = samplers_for(device)
+    print(f"{options.frames} frames of 360x640, {options.heads} heads of {options.depth} channels, {device}")
+    print(f"threads: {torch.get_num_threads()}; largest difference: {largest_difference(samplers, inputs):.1e}")
+    facts: dict[str, dict[str, float]] = {}
     for name, measure in (("forward", forward_s), ("forward and backward", forward_and_backward_s)):
         runs = [[measure(sampler, *inputs) for sampler in samplers.values()] for _ in range(options.repeat + 1)]
         medians = [statistics.median(times) for times in zip(*runs[1:], strict=True)]
-        for sampler_name, seconds in zip(samplers, medians, strict=True):
-            print(f"{name:21} {sampler_name:27} {seconds:7.3f} s {medians[0] / seconds:6.1f} x")
+        facts[name] = dict(zip(samplers, medians, strict=True))
+        for sampler_name, seconds in facts[name].items():
+            print(f"{name:21} {sampler_name:27} {1e3 * seconds:9.3f} ms {medians[0] / seconds:6.1f} x")
+    if options.json:
+        write_atomically(options.json, json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

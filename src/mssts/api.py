@@ -12,6 +12,7 @@ from mssts.checkpoint import load_model
 from mssts.errors import BadInputError, PartialInputError
 from mssts.locate import find_checkpoint
 from mssts.model.precision import Precision
+from mssts.model.torch_compile import compile_model
 from mssts.model.vis import VisModel
 from mssts.predict.job import near_online_job, offline_job
 from mssts.predict.result import VideoResult
@@ -24,17 +25,22 @@ Mode = Literal["near-online", "offline"]
 DEFAULT_CONFIDENCE = 0.4
 
 
-def load(name: str | Path, device: str = "auto") -> "Segmenter":
+def load(name: str | Path, device: str = "auto", compile: bool = False) -> "Segmenter":
     """Load a model.
 
     Args:
         name: A bundled model (`tiny`), a model file or its folder, or the id of a model on the Hugging Face hub.
         device: Such as `cpu` or `cuda:0`; `auto` takes a GPU if there is one.
+        compile: Let PyTorch's compiler make the model faster: the second window, and the second of another size, then
+            take a minute or more. The results are the same up to rounding.
 
     Raises:
         CheckpointError: There is no such model, or it cannot be read.
     """
-    return Segmenter(load_model(find_checkpoint(name))).to(device)
+    segmenter = Segmenter(load_model(find_checkpoint(name))).to(device)
+    if compile:
+        compile_model(segmenter.model)
+    return segmenter
 
 
 def pick_device(name: str) -> torch.device:

@@ -14,7 +14,7 @@ from mssts.tools.compare_options import add_compare_options
 from mssts.tools.data_options import add_check_options, add_data_convert_options, add_synthesize_options
 from mssts.tools.evaluate_options import add_evaluate_options
 from mssts.tools.figure_options import add_attention_options, add_plot_ap_options, add_strip_options
-from mssts.tools.option_types import PRECISION_HELP, PRECISIONS, natural, positive, share, size
+from mssts.tools.option_types import COMPILE_HELP, PRECISION_HELP, PRECISIONS, natural, positive, share, size
 from mssts.tools.submission_options import add_submission_options
 
 EPILOG = """\
@@ -141,6 +141,7 @@ def _add_predict(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb.add_argument("--short-side", type=positive, help="resize the shorter side to this (default: the model's)")
     verb.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: %(default)s)")
     verb.add_argument("--precision", choices=PRECISIONS, default="fp32", help=PRECISION_HELP)
+    verb.add_argument("--compile", action="store_true", help=COMPILE_HELP)
     verb.add_argument("--overwrite", action="store_true", help="replace the outputs of an earlier run")
     verb.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     verb.add_argument("--quiet", action="store_true", help="no progress bar and no summary")
@@ -198,6 +199,7 @@ def _add_benchmark(verbs: "argparse._SubParsersAction[OneLineParser]") -> None:
     verb.add_argument("--size", type=size, nargs="+", default=[(360, 640)], metavar="HxW", help="(default: 360x640)")
     verb.add_argument("--frames", type=positive, nargs="+", default=[5], metavar="T", help="per clip (default: 5)")
     verb.add_argument("--precision", choices=PRECISIONS, nargs="+", default=["fp32"], help=PRECISION_HELP)
+    verb.add_argument("--compile", action="store_true", help=COMPILE_HELP)
     verb.add_argument("--train", action="store_true", help="a training step instead of inference")
     verb.add_argument("--checkpointing", action="store_true", help="with --train: recompute encoder layers")
     verb.add_argument("--evaluate", action="store_true", help="the evaluator on a large case instead of a model")

@@ -6,6 +6,7 @@ Triton is imported, so this is a program of its own.
 
 import json
 import sys
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -14,19 +15,22 @@ from mssts.model.deformable import sample_deformable_reference
 from mssts.model.deformable_triton import sample_deformable_triton
 
 SHAPES = ((5, 7), (3, 4), (1, 1))
-QUERIES, HEADS, POINTS = 37, 3, 2
+HEADS, POINTS = 2, 2
+# More than one block of queries, the last of them not full.
+BLOCKS = 33
 
 
-def inputs(depth: int, spread: float, device: str) -> list[Tensor]:
+def inputs(depth: int, spread: float, device: str, queries: int = 5) -> list[Tensor]:
     torch.manual_seed(0)
     tokens = sum(height * width for height, width in SHAPES)
     values = torch.randn(2, tokens, HEADS, depth)
-    locations = 0.5 + spread * torch.randn(2, QUERIES, HEADS, len(SHAPES), POINTS, 2)
-    weights = torch.randn(2, QUERIES, HEADS, len(SHAPES) * POINTS).softmax(-1).unflatten(-1, (len(SHAPES), POINTS))
+    locations = 0.5 + spread * torch.randn(2, queries, HEADS, len(SHAPES), POINTS, 2)
+    locations[0, 0], locations[0, 1] = 0.0, 1.0  # corners of the map
+    weights = torch.randn(2, queries, HEADS, len(SHAPES) * POINTS).softmax(-1).unflatten(-1, (len(SHAPES), POINTS))
     return [tensor.to(device) for tensor in (values, locations, weights)]
 
 
-def results(function, tensors: list[Tensor]) -> list[Tensor]:
+def results(function: Callable[..., Tensor], tensors: list[Tensor]) -> list[Tensor]:
     """The output and the three gradients for a fixed gradient of the output."""
     tensors = [tensor.detach().requires_grad_() for tensor in tensors]
     output = function(tensors[0], SHAPES, *tensors[1:])
@@ -35,46 +39,66 @@ def results(function, tensors: list[Tensor]) -> list[Tensor]:
 
 
 def largest_error(ours: list[Tensor], expected: list[Tensor]) -> float:
-    return max(
-        ((a.double() - b.double()).abs().max() / (1 + b.double().abs().max())).item()
-        for a, b in zip(ours, expected, strict=True)
-    )
+    """As a share of the largest number; NaN if there is one."""
+    errors = []
+    for a, b in zip(ours, expected, strict=True):
+        assert a.shape == b.shape
+        errors.append((a.double() - b.double()).abs().max() / (1 + b.double().abs().max()))
+    return torch.stack(errors).max().item()
 
 
 def compare(tensors: list[Tensor]) -> float:
-    return largest_error(results(sample_deformable_triton, tensors), results(sample_deformable_reference, tensors))
+    """In the types of the tensors, against the plain form in float32."""
+    ours = results(sample_deformable_triton, tensors)
+    assert [tensor.dtype for tensor in ours] == [tensors[0].dtype, *(tensor.dtype for tensor in tensors)]
+    return largest_error(ours, results(sample_deformable_reference, [tensor.float() for tensor in tensors]))
+
+
+def strided(tensors: list[Tensor]) -> list[Tensor]:
+    values, locations, weights = tensors
+    values = values.transpose(0, 1).contiguous().transpose(0, 1)
+    strided = [values, locations.mT.contiguous().mT, torch.stack((weights, weights), -1)[..., 0]]
+    assert not any(tensor.is_contiguous() for tensor in strided)
+    return strided
+
+
+def errors_at_bad_points(values: Tensor, locations: Tensor, weights: Tensor) -> dict[str, float]:
+    """Far points give 0; points that are not finite show in their own outputs and gradients only."""
+    locations = locations.clone()
+    locations[0, 0], locations[0, 1, :, :, :, 1] = 1e30, -1e30
+    bad = torch.zeros_like(weights, dtype=torch.bool)
+    for head, (query, number) in enumerate([(3, float("nan")), (4, float("-inf"))]):
+        locations[1, query, head, head, 0, head] = number
+        bad[1, query, head, head, 0] = True
+    tensors = [values, locations, weights]
+    output, grad_values, grad_locations, grad_weights = results(sample_deformable_triton, tensors)
+    expected = results(sample_deformable_reference, tensors)[0]
+    finite = expected.isfinite()
+    assert not finite.all()
+    assert torch.equal(output.isfinite(), finite)
+    assert torch.equal(grad_weights.isnan(), bad)
+    assert torch.equal(grad_locations.isnan(), bad[..., None].expand_as(grad_locations))
+    assert grad_values.isfinite().all()
+    far = torch.cat([tensor[0, :2].flatten() for tensor in (output, grad_locations, grad_weights)])
+    return {
+        "far points": far.abs().max().item(),
+        "beside bad points": largest_error([output[finite]], [expected[finite]]),
+    }
 
 
 def main(device: str) -> dict[str, float]:
-    errors = {
-        "32 channels": compare(inputs(32, 0.3, device)),
-        "5 channels, many points outside": compare(inputs(5, 1.0, device)),
-    }
     values, locations, weights = inputs(16, 0.3, device)
-    strided = [values.transpose(0, 1).contiguous().transpose(0, 1), locations.flip(-1).contiguous().flip(-1), weights]
-    strided[2] = torch.stack((weights, weights), -1)[..., 0]
-    errors["not contiguous"] = compare(strided)
-    half = [values.bfloat16(), locations, weights]
-    rounded = [values.bfloat16().float(), locations, weights]
-    errors["bfloat16 values"] = largest_error(
-        results(sample_deformable_triton, half), results(sample_deformable_reference, rounded)
-    )
-    ours = results(sample_deformable_triton, half)
-    assert [tensor.dtype for tensor in ours] == [torch.bfloat16, torch.bfloat16, torch.float32, torch.float32]
-
-    far = locations.clone()
-    far[0, 0] = 1e30
-    far[0, 1, :, :, :, 1] = -1e30
-    ours = results(sample_deformable_triton, [values, far, weights])
-    errors["far points"] = max(ours[0][0, :2].abs().max().item(), ours[2][0, :2].abs().max().item())
-    broken = locations.clone()
-    broken[1, 3, 2, 0, 0, 0] = float("nan")
-    output = results(sample_deformable_triton, [values, broken, weights])[0].unflatten(-1, (HEADS, -1))
-    errors["NaN shows"] = 1.0 - output[1, 3, 2].isnan().float().mean().item()
-    errors["NaN elsewhere"] = output.isnan().sum().item() - float(output.shape[-1])
     none = sample_deformable_triton(values, SHAPES, locations[:, :0], weights[:, :0])
-    errors["no queries"] = abs(none.numel())
-    return errors
+    assert none.shape == (2, 0, HEADS * 16)
+    return {
+        "32 channels": compare(inputs(32, 0.3, device, BLOCKS)),
+        "5 channels, many points outside": compare(inputs(5, 1.0, device)),
+        "1 channel": compare(inputs(1, 0.3, device)),
+        "not contiguous": compare(strided([values, locations, weights])),
+        "bfloat16 values": compare([values.bfloat16(), locations, weights]),
+        "float16": compare([values.half(), locations.half(), weights.half()]),
+        **errors_at_bad_points(values, locations, weights),
+    }
 
 
 if __name__ == "__main__":

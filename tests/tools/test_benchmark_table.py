@@ -26,7 +26,7 @@ def test_every_combination_has_its_row(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_table_of_training_steps_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    for options in (["--frames", "2", "3"], ["--precision", "bf16"]):
+    for options in (["--frames", "2", "3"], ["--precision", "bf16"], ["--compile"]):
         assert main(["benchmark", "--train", "--preset", "baseline-tiny", *options]) == 2
         assert "--train takes one preset" in capsys.readouterr().err
 

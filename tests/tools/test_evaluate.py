@@ -81,6 +81,7 @@ def test_the_bar_for_tracks_is_told_and_can_be_set(truth: VideoSet, tmp_path: Pa
         (["--results", "R"], 2, "--gt"),
         (["--gt", "GT", "--results", "R", "--window", "5"], 2, "--window goes with --model"),
         (["--gt", "GT", "--results", "R", "--save-results", "S"], 2, "--save-results goes with --model"),
+        (["--gt", "GT", "--results", "R", "--compile"], 2, "--compile goes with --model"),
         (["--gt", "GT", "--results", "R", "--min-score", "0"], 2, "--min-score goes with --tracking"),
         (["--gt", "GT", "--results", "R", "--model", "tiny"], 2, "--model"),
         (["--gt", "missing.json", "--results", "R"], 3, "missing.json"),

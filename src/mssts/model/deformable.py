@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mssts.model.native import MAX_POINTS, MAX_TOKENS, fits_kernels, is_plain
+from mssts.model.native import MAX_POINTS, MAX_TOKENS, fits_gpu_kernels, fits_kernels
 from mssts.model.precision import at_least_float32
 from mssts.model.pyramid import SpatialShapes
 
@@ -36,7 +36,7 @@ def sample_deformable(
         locations: Sampling points (x, y) in 0..1 of the padded map.
         weights: Attention weights, summing to 1 over levels and points.
     """
-    if values.device.type == "cuda" and is_plain(values, locations, weights) and (form := _triton_form()):
+    if fits_gpu_kernels(values, locations, weights) and (form := _triton_form()):
         return form(values, spatial_shapes, locations, weights)
     # No other form gains from half the bits, and under autocast the three may differ in type.
     values, locations, weights = map(at_least_float32, (values, locations, weights))

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mssts.model.native import GPU_TYPES
 from mssts.model.pyramid import SpatialShapes
 
 BLOCK_QUERIES = 32
@@ -56,7 +57,8 @@ def _corner(values, token, stride, is_there, channel, is_channel):
 @no_type_check
 def _add(grad_values, token, stride, is_there, channel, is_channel, grad):
     places = (token.to(tl.int64) * stride)[:, None] + channel[None, :]
-    tl.atomic_add(grad_values + places, grad, mask=is_there[:, None] & is_channel[None, :])
+    # Relaxed: nothing is read before the kernel ends, and the default fences each addition and empties the cache.
+    tl.atomic_add(grad_values + places, grad, mask=is_there[:, None] & is_channel[None, :], sem="relaxed")
 
 
 @triton.jit
@@ -214,9 +216,11 @@ def _launch(kernel: Any, inputs: tuple[Tensor, ...], *others: Tensor) -> None:
     num_programs = frames * heads * triton.cdiv(queries, BLOCK_QUERIES)
     if num_programs:
         blocks = {"block_queries": BLOCK_QUERIES, "block_depth": triton.next_power_of_2(depth)}
-        kernel[num_programs,](
-            *inputs, *others, queries, heads, tokens, depth, levels=levels, points=points, **blocks, num_warps=4
-        )
+        # Triton starts kernels on the current GPU, which need not be the tensors'.
+        with torch.cuda.device_of(values):
+            kernel[num_programs,](
+                *inputs, *others, queries, heads, tokens, depth, levels=levels, points=points, **blocks, num_warps=4
+            )
 
 
 def sample_deformable_triton(
@@ -236,7 +240,7 @@ def sample_deformable_triton(
         weights: Attention weights.
 
     Raises:
-        ValueError: The shapes do not fit together.
+        ValueError: The shapes do not fit together, or a tensor has more than 32 bits.
     """
     num_frames, num_tokens, num_heads, _ = values.shape
     expected = (num_frames, weights.shape[1], num_heads, len(spatial_shapes), weights.shape[-1])
@@ -245,6 +249,8 @@ def sample_deformable_triton(
         raise ValueError(f"weights {tuple(weights.shape)} or locations {tuple(locations.shape)} are not {expected}")
     if num_tokens != sum(height * width for height, width in spatial_shapes) or min(map(min, spatial_shapes)) < 1:
         raise ValueError(f"levels {spatial_shapes} do not make {num_tokens} tokens")
+    if any(tensor.dtype not in GPU_TYPES for tensor in (values, locations, weights)):
+        raise ValueError("the Triton form takes float32, bfloat16 or float16")
     return _SampleDeformable.apply(values, _with_starts(spatial_shapes, values.device), locations, weights)
 
 

@@ -15,10 +15,21 @@ MAX_POINTS, MAX_TOKENS = 64, 2**24
 """What the kernels of deformable attention take: points of a query and head on all levels, and tokens of a frame."""
 
 
+GPU_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""What GPU kernels take, since they compute in float32."""
+
+
 def fits_kernels(*tensors: Tensor) -> bool:
     """Tell whether the tensors are plain float32 on the CPU, and nothing records the operations done to them."""
     on_cpu = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
     return is_plain(*tensors) and on_cpu
+
+
+def fits_gpu_kernels(*tensors: Tensor) -> bool:
+    """Tell whether the tensors are plain floats of at most 32 bits on one GPU, and nothing records their operations."""
+    device = tensors[0].device
+    on_gpu = device.type == "cuda" and all(tensor.device == device and tensor.dtype in GPU_TYPES for tensor in tensors)
+    return on_gpu and is_plain(*tensors)
 
 
 def is_plain(*tensors: Tensor) -> bool:

@@ -24,11 +24,14 @@ from mssts.atomic_file import write_atomically
 from mssts.config import preset, preset_names
 from mssts.errors import BadInputError, UsageError
 from mssts.model.precision import Precision, computing_in
+from mssts.model.torch_compile import compile_model
 from mssts.model.vis import VisModel
 from mssts.predict.postprocess import masks_of
 from mssts.tools.allocator import keep_freed_memory
 
 MATMUL_SIZE = 2048
+# A GPU is through with a smaller one before the next is under way.
+CUDA_MATMUL_SIZE = 8192
 MATMUL_SECONDS = 1.0
 NUM_KEPT_QUERIES = 10
 SEED = 0
@@ -36,12 +39,16 @@ SEED = 0
 
 @dataclass
 class Benchmark:
-    """What was measured; times are medians in seconds per clip, memory is in bytes."""
+    """What was measured; times are medians in seconds per clip, memory is in bytes.
+
+    `parts_s` is empty for a compiled model, whose parts are no longer apart.
+    """
 
     preset: str
     size: tuple[int, int]
     frames: int
     precision: Precision
+    compiled: bool
     device: str
     threads: int
     parameters: int
@@ -63,9 +70,10 @@ class Benchmark:
 
     def table(self) -> str:
         """The numbers as text."""
+        compiled = ", compiled" if self.compiled else ""
         lines = [
-            f"{self.preset}, {self.frames} frames of {self.size[0]}x{self.size[1]}, {self.precision}, {self.device}, "
-            f"{self.threads} threads, {self.parameters / 1e6:.1f} M parameters",
+            f"{self.preset}, {self.frames} frames of {self.size[0]}x{self.size[1]}, {self.precision}{compiled}, "
+            f"{self.device}, {self.threads} threads, {self.parameters / 1e6:.1f} M parameters",
             f"{'part':<34}{'s / clip':>10}{'share':>8}",
             *(f"{name:<34}{t:>10.3f}{t / self.clip_s:>8.1%}" for name, t in self.parts_s.items()),
             f"{'clip':<34}{self.clip_s:>10.3f}{1:>8.1%}",
@@ -76,13 +84,17 @@ class Benchmark:
         return "\n".join(lines)
 
 
+Moment = float | torch.cuda.Event
+"""Seconds of a clock, or on a GPU something that its own clock is read from later."""
+
+
 class Stopwatch:
     """Adds up the time inside some modules, by name, with hooks."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.seconds: dict[str, float] = {}
-        self._started: dict[str, float] = {}
+        self._started: dict[str, Moment] = {}
+        self._spans: list[tuple[str, Moment, Moment]] = []
 
     def now(self) -> float:
         """The time when all work given to the device so far is done."""
@@ -104,11 +116,37 @@ class Stopwatch:
             for handle in handles:
                 handle.remove()
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The time inside the modules so far, by part."""
+        self.now()  # on a GPU, the last moments may not have come yet
+        sums: dict[str, float] = {}
+        for name, start, stop in self._spans:
+            sums[name] = sums.get(name, 0.0) + _between(start, stop)
+        return sums
+
     def _start(self, name: str) -> None:
-        self._started[name] = self.now()
+        self._started[name] = self._moment()
 
     def _stop(self, name: str) -> None:
-        self.seconds[name] = self.seconds.get(name, 0.0) + self.now() - self._started[name]
+        self._spans.append((name, self._started[name], self._moment()))
+
+    def _moment(self) -> Moment:
+        """Now; on a GPU when it gets here, for waiting for it between the parts would make all of them slower."""
+        if self.device.type != "cuda":
+            return self.now()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.device))
+        return event
+
+
+def _between(start: Moment, stop: Moment) -> float:
+    """Seconds between two moments of one device."""
+    if isinstance(start, torch.cuda.Event) and isinstance(stop, torch.cuda.Event):
+        return start.elapsed_time(stop) / 1e3
+    assert isinstance(start, float)
+    assert isinstance(stop, float)
+    return stop - start
 
 
 def parts_of(model: VisModel) -> dict[str, list[nn.Module]]:
@@ -127,15 +165,24 @@ def parts_of(model: VisModel) -> dict[str, list[nn.Module]]:
 
 @torch.inference_mode()
 def measure(
-    name: str, size: tuple[int, int], frames: int, repeat: int, device: torch.device, precision: Precision = "fp32"
+    name: str,
+    size: tuple[int, int],
+    frames: int,
+    repeat: int,
+    device: torch.device,
+    precision: Precision = "fp32",
+    compiled: bool = False,
 ) -> Benchmark:
-    """Run a preset on one random clip, masks of 10 queries included, and take the medians of `repeat` runs."""
+    """Run a preset on one random clip, masks of 10 queries included, and take the medians of `repeat` runs.
+
+    On a GPU, PyTorch's defaults hold for `fp32`: TF32 in convolutions, full float32 in matrix products.
+    """
     torch.manual_seed(SEED)
     model = VisModel(preset(name)).eval().requires_grad_(False).to(device)
     clip = torch.randn(1, frames, 3, *size, device=device)
     queries = torch.arange(min(NUM_KEPT_QUERIES, model.config.num_queries), device=device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    result = Benchmark(name, size, frames, precision, str(device), torch.get_num_threads(), parameters)
+    result = Benchmark(name, size, frames, precision, compiled, str(device), torch.get_num_threads(), parameters)
 
     def run() -> None:
         """One clip, masks included."""
@@ -143,18 +190,42 @@ def measure(
             prediction = model(clip)
         masks_of(prediction, queries, size)
 
-    result.gflop = count_operations(run) / 1e9
+    result.gflop = clip_operations(name, size, frames) / 1e9
     result.matmul_gflop_per_s = matmul_rate(device, torch.float32 if precision == "fp32" else torch.bfloat16)
-    runs = [_timed(run, model, device) for _ in range(repeat)]
-    result.clip_s = statistics.median(total for total, _ in runs)
-    parts = {part: statistics.median(seconds.get(part, 0.0) for _, seconds in runs) for part in parts_of(model)}
-    parts["rest (masks of the kept queries, …)"] = max(0.0, result.clip_s - sum(parts.values()))
-    result.parts_s = {part: seconds for part, seconds in parts.items() if seconds > 0}
+    parts = {} if compiled else parts_of(model)
+    if compiled:
+        compile_model(model)
+    # Whatever is chosen or made at the first call, such as kernels, is ready after it; a compiled model at the second.
+    for _ in range(2 if compiled else 1):
+        run()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    runs = [_timed(run, parts, device) for _ in range(repeat)]
     result.peak_memory = peak_memory(device)
+    result.clip_s = statistics.median(total for total, _ in runs)
+    result.parts_s = _medians([seconds for _, seconds in runs], list(parts), result.clip_s)
     return result
 
 
-def count_operations(run: Callable[[], None]) -> int:
+def _medians(runs: list[dict[str, float]], parts: list[str], clip_s: float) -> dict[str, float]:
+    """The median time of each part over several runs, and what is left of the clip's."""
+    if not parts:
+        return {}
+    medians = {part: statistics.median(seconds.get(part, 0.0) for seconds in runs) for part in parts}
+    medians["rest (masks of the kept queries, …)"] = max(0.0, clip_s - sum(medians.values()))
+    return {part: seconds for part, seconds in medians.items() if seconds > 0}
+
+
+def clip_operations(name: str, size: tuple[int, int], frames: int) -> int:
+    """What `measure` runs, counted on a model without numbers: it takes no memory, and has no kernels to hide any."""
+    with torch.device("meta"):
+        model = VisModel(preset(name)).eval().requires_grad_(False)
+        clip = torch.empty(1, frames, 3, *size)
+        queries = torch.arange(min(NUM_KEPT_QUERIES, model.config.num_queries))
+    return count_operations(lambda: masks_of(model(clip), queries, size))
+
+
+def count_operations(run: Callable[[], object]) -> int:
     """Floating-point operations of matrix products, convolutions and attention; PyTorch knows no others."""
 
     def attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
@@ -167,29 +238,32 @@ def count_operations(run: Callable[[], None]) -> int:
     return counter.get_total_flops()
 
 
-def _timed(run: Callable[[], None], model: VisModel, device: torch.device) -> tuple[float, dict[str, float]]:
+def _timed(
+    run: Callable[[], None], parts: dict[str, list[nn.Module]], device: torch.device
+) -> tuple[float, dict[str, float]]:
     """Seconds of one run, in all and by part."""
     stopwatch = Stopwatch(device)
     start = stopwatch.now()
-    with stopwatch.watch(parts_of(model)):
+    with stopwatch.watch(parts):
         run()
     return stopwatch.now() - start, stopwatch.seconds
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
     """Best GFLOP/s of square matrix products within a second."""
-    a, b = torch.randn(2, MATMUL_SIZE, MATMUL_SIZE, device=device, dtype=dtype)
+    size = CUDA_MATMUL_SIZE if device.type == "cuda" else MATMUL_SIZE
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
     stopwatch = Stopwatch(device)
     best, begin = float("inf"), stopwatch.now()
     while stopwatch.now() - begin < MATMUL_SECONDS:
         start = stopwatch.now()
         torch.mm(a, b)
         best = min(best, stopwatch.now() - start)
-    return 2 * MATMUL_SIZE**3 / best / 1e9
+    return 2 * size**3 / best / 1e9
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most memory in bytes that the process (CPU) or its tensors on the device (GPU) ever held."""
+    """The most memory in bytes that the process (CPU) ever held, or its tensors on the device (GPU) since a reset."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
@@ -201,24 +275,24 @@ def run_benchmark(options: argparse.Namespace) -> int:
 
     Raises:
         BadInputError: There is no such preset.
-        UsageError: Training steps are measured one setting at a time, in float32.
+        UsageError: Training steps are measured one setting at a time, in float32, not compiled.
     """
     for name in options.preset:
         if name not in preset_names():
             raise BadInputError(f"no preset '{name}'; there are {', '.join(preset_names())}")
     settings = list(itertools.product(options.preset, options.size, options.frames, options.precision))
-    if options.train and (len(settings) > 1 or options.precision != ["fp32"]):
-        raise UsageError("benchmark: --train takes one preset, size and number of frames, and fp32")
+    if options.train and (len(settings) > 1 or options.precision != ["fp32"] or options.compile):
+        raise UsageError("benchmark: --train takes one preset, size and number of frames, and fp32, not compiled")
     if len(settings) > 1:
         from mssts.tools.benchmark_table import benchmark_table
 
-        return benchmark_table(settings, options.repeat, options.device, options.json)
+        return benchmark_table(settings, options.repeat, options.device, options.compile, options.json)
     keep_freed_memory()
     device = pick_device(options.device)
     name, size, frames, precision = settings[0]
     if options.train:
         return _benchmark_training(options, device)
-    result = measure(name, size, frames, options.repeat, device, precision)
+    result = measure(name, size, frames, options.repeat, device, precision, options.compile)
     print(result.table())
     if options.json:
         facts = asdict(result) | {"frame_s": result.frame_s, "matmul_share": result.matmul_share}

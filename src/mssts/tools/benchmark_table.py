@@ -23,7 +23,9 @@ HEAD = (
 )
 
 
-def benchmark_table(settings: Sequence[Setting], repeat: int, device: str, json_path: Path | None) -> int:
+def benchmark_table(
+    settings: Sequence[Setting], repeat: int, device: str, compiled: bool, json_path: Path | None
+) -> int:
     """Measure one setting after the other and print its row at once; the JSON file, if any, holds a list of them.
 
     Raises:
@@ -33,7 +35,7 @@ def benchmark_table(settings: Sequence[Setting], repeat: int, device: str, json_
     measured: list[dict[str, Any]] = []
     try:
         for setting in settings:
-            measured.append(_measure_apart(setting, repeat, device))
+            measured.append(_measure_apart(setting, repeat, device, compiled))
             print(row(measured[-1]), flush=True)
     finally:
         if json_path:
@@ -52,12 +54,13 @@ def row(facts: dict[str, Any]) -> str:
     )
 
 
-def _measure_apart(setting: Setting, repeat: int, device: str) -> dict[str, Any]:
+def _measure_apart(setting: Setting, repeat: int, device: str, compiled: bool) -> dict[str, Any]:
     name, (height, width), frames, precision = setting
     with TemporaryDirectory(prefix="mssts-") as folder:
         facts = Path(folder) / "facts.json"
         command = [sys.executable, "-m", "mssts", "benchmark", "--preset", name, "--size", f"{height}x{width}"]
         command += ["--frames", str(frames), "--precision", precision, "--repeat", str(repeat), "--device", device]
+        command += ["--compile"] if compiled else []
         done = subprocess.run([*command, "--json", str(facts)], capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["killed, perhaps for want of memory"])[-1]

@@ -4,7 +4,6 @@ The step is the training's own (`train.step`), on one clip with instances at ran
 """
 
 import statistics
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from mssts.config import preset
 from mssts.data.batch import Batch, Sample, collate
 from mssts.errors import MsstsError
 from mssts.loss.boxes import xyxy_px_to_cxcywh
-from mssts.tools.benchmark import matmul_rate, peak_memory
+from mssts.tools.benchmark import Stopwatch, matmul_rate, peak_memory
 from mssts.train.config import TrainConfig
 from mssts.train.setup import build_engine, make_fabric
 from mssts.train.step import Engine, train_step
@@ -82,13 +81,14 @@ def measure_training(
     engine = _engine(config, adversarial)
     result = TrainBenchmark(name, size, frames, str(device), torch.get_num_threads(), checkpointing, adversarial)
     batch = random_batch(size, frames, config.model.num_class_slots)
+    stopwatch = Stopwatch(device)
     for step in range(repeat + 1):
-        start = time.perf_counter()
+        start = stopwatch.now()
         report = train_step(engine, [batch])
         if report.trouble:
             raise MsstsError(f"benchmark: the step's {report.trouble} was not finite")
         if step:
-            result.steps_s.append(time.perf_counter() - start)
+            result.steps_s.append(stopwatch.now() - start)
     result.peak_memory = peak_memory(device)
     result.matmul_gflop_per_s = matmul_rate(device)
     return result

@@ -56,6 +56,7 @@ def _check_options(options: argparse.Namespace) -> None:
         "--window": options.window,
         "--short-side": options.short_side,
         "--precision": options.precision,
+        "--compile": options.compile or None,
     }
     idle = [name for name, value in for_models.items() if value is not None and options.results]
     if idle:
@@ -105,16 +106,16 @@ def _from_model(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
     path = find_checkpoint(options.model)
     truth = _with_truth(load_video_set(options.data, options.split))
     refuse_overwriting(_outputs(options), [truth.path, path])
-    from mssts.api import pick_device
-    from mssts.checkpoint import load_model
+    from mssts.api import load
     from mssts.evaluate.run_model import evaluate_model
     from mssts.tools.allocator import keep_freed_memory
 
     keep_freed_memory()
+    model = load(path, options.device, options.compile).model
     results = evaluate_model(
-        load_model(path),
+        model,
         truth,
-        device=pick_device(options.device),
+        device=next(model.parameters()).device,
         mode=options.mode,
         window=options.window,
         short_side=options.short_side,

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mssts.tools.option_types import PRECISION_HELP, PRECISIONS, positive, share
+from mssts.tools.option_types import COMPILE_HELP, PRECISION_HELP, PRECISIONS, positive, share
 
 
 def add_evaluate_options(verb: argparse.ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def add_evaluate_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers here, a row per table row")
     verb.add_argument("--save-results", type=Path, metavar="FILE", help="write the model's results here")
     verb.add_argument("--precision", choices=PRECISIONS, help=PRECISION_HELP)
+    verb.add_argument("--compile", action="store_true", help=COMPILE_HELP)
     verb.add_argument("--window", type=positive, metavar="T", help="frames per pass of the model (default: its own)")
     verb.add_argument("--short-side", type=positive, metavar="N", help="resize frames to this (default: the model's)")
     verb.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, … (default: %(default)s)")

@@ -8,6 +8,7 @@ from pathlib import Path
 # As `mssts.model.precision` has them, whose import would bring PyTorch with it before the command line is read.
 PRECISIONS = ("fp32", "bf16")
 PRECISION_HELP = "numbers of the matrix products: fp32, or bf16 with half the bits (default: fp32)"
+COMPILE_HELP = "let PyTorch's compiler make the model faster, after a second window that takes a minute or more"
 
 
 def share(text: str) -> float:

@@ -21,7 +21,7 @@ def run_predict(options: argparse.Namespace) -> int:
     keep_freed_memory()
     if options.model == "tiny" and not options.quiet:
         print(TINY_NOTICE, file=sys.stderr)
-    segmenter = load(options.model, options.device)
+    segmenter = load(options.model, options.device, options.compile)
     if fault := misfit(options, segmenter.model.config.num_frames):
         print(f"mssts predict: {fault}", file=sys.stderr)
         return USAGE_ERROR
