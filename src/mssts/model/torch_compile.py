@@ -11,8 +11,8 @@ from mssts.model.deformable import DeformableSampling
 from mssts.model.ms_sts import SelfAttention
 from mssts.model.vis import VisModel
 
-WITH_CPU_KERNELS = (DeformableSampling, SelfAttention)
-"""What has compiled kernels of its own on the CPU. A graph cannot hold them, so there it would get the plain form."""
+WITH_KERNELS = {"cpu": (DeformableSampling, SelfAttention), "cuda": (DeformableSampling,)}
+"""What has kernels of its own, by kind of device. A graph does not hold them, so in one it would get its plain form."""
 
 
 def compile_model(model: VisModel) -> None:
@@ -20,10 +20,10 @@ def compile_model(model: VisModel) -> None:
 
     The model must be on its device already. A call that cannot be compiled raises ResourceError.
     """
-    if next(model.parameters()).device.type == "cpu":
-        for module in model.modules():
-            if isinstance(module, WITH_CPU_KERNELS):
-                module.forward = torch.compiler.disable(module.forward)  # pyright: ignore[reportAttributeAccessIssue]
+    with_kernels = WITH_KERNELS.get(next(model.parameters()).device.type, ())
+    for module in model.modules():
+        if isinstance(module, with_kernels):
+            module.forward = torch.compiler.disable(module.forward)  # pyright: ignore[reportAttributeAccessIssue]
     model.encode = _compiled(model.encode, lambda frames, *_: frames.shape)
     model.decode = _compiled(model.decode, lambda memory: (memory.tokens.shape, memory.spatial_shapes))
 
