@@ -51,7 +51,8 @@ CUTTABLE = [
 def test_a_cut_file_gives_its_good_frames_and_an_error(video, tmp_path, name, share):
     data = video(name).read_bytes()
     path = tmp_path / name
-    path.write_bytes(data[: int(len(data) * share)])
+    # An odd length: MPEG-TS is a chain of packets of 188 bytes, where a cut between two cannot be told from an end.
+    path.write_bytes(data[: int(len(data) * share) | 1])
     good, error = read_partly(path)
     assert good == list(range(len(good)))
     assert 0.3 * 40 < len(good) < 40
@@ -99,7 +100,8 @@ def test_damage_between_the_frames_of_a_matroska_file(video, tmp_path, byte):
     good, error = read_partly(path)
     assert good == list(range(len(good)))
     assert 20 <= len(good) <= 23
-    assert "damaged at byte" in str(error)
+    # A size that became too large looks like that of a file that is cut off.
+    assert "damaged at byte" in str(error) or (byte == "size" and "cut off" in str(error))
 
 
 def test_damage_between_the_frames_of_an_avi_file(video, tmp_path):
