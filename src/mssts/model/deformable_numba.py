@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mssts.model import deformable_kernels
-from mssts.model.native import MAX_POINTS, MAX_TOKENS, run_in_threads
+from mssts.model.native import MAX_POINTS, MAX_TOKENS, require_fitting_shapes, run_in_threads
 from mssts.model.pyramid import SpatialShapes
 
 PARTS = 4
@@ -89,14 +89,8 @@ def sample_deformable_numba(
         ValueError: The shapes do not fit together, there are more points or tokens than the kernels can take, or a
             tensor is not float32 on the CPU.
     """
-    num_frames, num_tokens, num_heads, _ = values.shape
-    num_queries, num_points = weights.shape[1], weights.shape[-1]
-    expected = (num_frames, num_queries, num_heads, len(spatial_shapes), num_points)
-    # The kernels check no bounds: what they are told must be true.
-    if weights.shape != expected or locations.shape != (*expected, 2):
-        raise ValueError(f"weights {tuple(weights.shape)} or locations {tuple(locations.shape)} are not {expected}")
-    if num_tokens != sum(height * width for height, width in spatial_shapes) or min(map(min, spatial_shapes)) < 1:
-        raise ValueError(f"levels {spatial_shapes} do not make {num_tokens} tokens")
+    require_fitting_shapes(values, spatial_shapes, locations, weights)
+    num_tokens, num_points = values.shape[1], weights.shape[-1]
     if len(spatial_shapes) * num_points > MAX_POINTS or num_tokens > MAX_TOKENS:
         raise ValueError(f"{len(spatial_shapes)} x {num_points} points or {num_tokens} tokens are too many")
     if any(tensor.dtype != torch.float32 or tensor.device.type != "cpu" for tensor in (values, locations, weights)):

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mssts.model.native import GPU_TYPES
+from mssts.model.native import GPU_TYPES, require_fitting_shapes
 from mssts.model.pyramid import SpatialShapes
 
 BLOCK_QUERIES = 32
@@ -242,13 +242,7 @@ def sample_deformable_triton(
     Raises:
         ValueError: The shapes do not fit together, or a tensor has more than 32 bits.
     """
-    num_frames, num_tokens, num_heads, _ = values.shape
-    expected = (num_frames, weights.shape[1], num_heads, len(spatial_shapes), weights.shape[-1])
-    # The kernels check no bounds: what they are told must be true.
-    if weights.shape != expected or locations.shape != (*expected, 2):
-        raise ValueError(f"weights {tuple(weights.shape)} or locations {tuple(locations.shape)} are not {expected}")
-    if num_tokens != sum(height * width for height, width in spatial_shapes) or min(map(min, spatial_shapes)) < 1:
-        raise ValueError(f"levels {spatial_shapes} do not make {num_tokens} tokens")
+    require_fitting_shapes(values, spatial_shapes, locations, weights)
     if any(tensor.dtype not in GPU_TYPES for tensor in (values, locations, weights)):
         raise ValueError("the Triton form takes float32, bfloat16 or float16")
     return _SampleDeformable.apply(values, _with_starts(spatial_shapes, values.device), locations, weights)

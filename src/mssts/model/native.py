@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mssts.model.pyramid import SpatialShapes
+
 MAX_POINTS, MAX_TOKENS = 64, 2**24
 """What the kernels of deformable attention take: points of a query and head on all levels, and tokens of a frame."""
 
@@ -35,6 +37,20 @@ def fits_gpu_kernels(*tensors: Tensor) -> bool:
 def is_plain(*tensors: Tensor) -> bool:
     """Tell whether the tensors are of no subclass, and nothing records the operations done to them."""
     return not _is_traced() and all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
+
+
+def require_fitting_shapes(values: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> None:
+    """Check what kernels of deformable attention are given, for they check no bounds: what they are told must be true.
+
+    Raises:
+        ValueError: The shapes do not fit together.
+    """
+    num_frames, num_tokens, num_heads, _ = values.shape
+    expected = (num_frames, weights.shape[1], num_heads, len(spatial_shapes), weights.shape[-1])
+    if weights.shape != expected or locations.shape != (*expected, 2):
+        raise ValueError(f"weights {tuple(weights.shape)} or locations {tuple(locations.shape)} are not {expected}")
+    if num_tokens != sum(height * width for height, width in spatial_shapes) or min(map(min, spatial_shapes)) < 1:
+        raise ValueError(f"levels {spatial_shapes} do not make {num_tokens} tokens")
 
 
 def _is_traced() -> bool:
