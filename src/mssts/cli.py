@@ -16,6 +16,7 @@ from mssts.tools.evaluate_options import add_evaluate_options
 from mssts.tools.figure_options import add_attention_options, add_plot_ap_options, add_strip_options
 from mssts.tools.option_types import COMPILE_HELP, PRECISION_HELP, PRECISIONS, natural, positive, share, size
 from mssts.tools.submission_options import add_submission_options
+from mssts.tools.waiting import wait_shortly
 
 EPILOG = """\
 examples:
@@ -44,6 +45,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; every error that a user can cause becomes one line on stderr and an exit code."""
+    wait_shortly()
     options = parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
         return options.run(options)

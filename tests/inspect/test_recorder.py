@@ -74,7 +74,7 @@ def test_points_and_weights_are_those_that_the_last_layer_samples(model, frames)
                 assert record.points[number, frame, place].tolist() == pytest.approx(expected, abs=1e-4)
             weights = logits[frame, number].exp() / logits[frame, number].exp().sum(1, keepdim=True) / heads
             torch.testing.assert_close(record.point_weights[number, frame], weights.flatten(), atol=1e-5, rtol=1e-4)
-    values = sampling.value_proj(memory.tokens[0]).unflatten(-1, (heads, -1))
+    values = sampling.value_proj(memory.tokens[0], None)
     split = (NUM_FRAMES, -1, heads, levels, points)
     sampled = sample_deformable_reference(
         values,
@@ -83,7 +83,7 @@ def test_points_and_weights_are_those_that_the_last_layer_samples(model, frames)
         heads * record.point_weights.transpose(0, 1).reshape(*split),
     )
     grid = reference[0][:, :, None].expand(-1, -1, levels, -1)
-    own = sampling(query, grid, memory.tokens[0], memory.spatial_shapes, None)
+    own = sampling(query, grid, values, memory.spatial_shapes)
     torch.testing.assert_close(sampled, own, atol=1e-4, rtol=1e-4)
 
 
@@ -95,7 +95,8 @@ def test_frame_weights_rebuild_the_instance_embedding(model, frames):
     layer, position = model.decoder.layers[-1], model.decoder.query_position
     boxes = layer.temporal_attention(layer.box_attention(boxes[0], position)[None])
     grid = reference[0][:, :, None].expand(-1, -1, layer.sampling.num_levels, -1)
-    sampled = layer.sampling((boxes + position)[0], grid, memory.tokens[0], memory.spatial_shapes, None)
+    values = layer.sampling.value_proj(memory.tokens[0], None)
+    sampled = layer.sampling((boxes + position)[0], grid, values, memory.spatial_shapes)
     gathered = torch.zeros(sampled.shape[1:])
     for number in range(sampled.shape[1]):
         for frame in range(NUM_FRAMES):

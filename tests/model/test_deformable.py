@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from random_weights import random_tokens, randomise
 from torch import Tensor
 
@@ -83,11 +84,12 @@ def test_deformable_points_lie_around_reference_points_and_boxes(coordinates: in
     query, tokens = random_tokens(2, 4, 8), random_tokens(2, NUM_TOKENS, 8, seed=2)
     reference = torch.rand(2, 4, 3, coordinates, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     mask = torch.arange(NUM_TOKENS).expand(2, -1) % 5 == 0
-    ours = module(query, reference, tokens, SHAPES, mask)
+    ours = module(query, reference, module.value_proj(tokens, mask), SHAPES)
 
     offsets = module.sampling_offsets(query).view(2, 4, 2, 3, 2, 2).numpy()
     weights = module.attention_weights(query).view(2, 4, 2, 6).softmax(-1).view(2, 4, 2, 3, 2).numpy()
-    values = module.value_proj(tokens).view(2, NUM_TOKENS, 2, 4).numpy() * ~mask.numpy()[:, :, None, None]
+    plain = F.linear(tokens, module.value_proj.weight, module.value_proj.bias)
+    values = plain.view(2, NUM_TOKENS, 2, 4).numpy() * ~mask.numpy()[:, :, None, None]
     locations = np.zeros((2, 4, 2, 3, 2, 2))
     for m, q, h, level, p in np.ndindex(2, 4, 2, 3, 2):
         place, offset = reference[m, q, level].numpy(), offsets[m, q, h, level, p]

@@ -76,7 +76,7 @@ class Recorder:
         return self._records.popleft()
 
     def _on_sampling(self, module: nn.Module, arguments: tuple, _output: Tensor) -> None:
-        query, reference, _, shapes, _ = arguments
+        query, reference, _, shapes = arguments
         points, weights = module.points(query, reference, shapes)  # pyright: ignore[reportCallIssue]
         num_heads = points.shape[2]
         self._parts["points"] = points.transpose(0, 1).flatten(2, 4)

@@ -48,9 +48,9 @@ class QuerySelfAttention(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(
-            config.hidden_dim, config.num_heads, dropout=config.dropout, batch_first=True
-        )
+        # Sequence first: batch first, it would hand its linear layers transposed views, which cost a copy of the
+        # weights per query in bfloat16.
+        self.attention = nn.MultiheadAttention(config.hidden_dim, config.num_heads, dropout=config.dropout)
         self.dropout = Dropout(config.dropout)
         self.norm = nn.LayerNorm(config.hidden_dim)
 
@@ -64,8 +64,9 @@ class QuerySelfAttention(nn.Module):
         return self.norm(queries + self.dropout(attended))
 
     def _attend(self, queries: Float[Tensor, "M N C"], position: Float[Tensor, "N C"]) -> Float[Tensor, "M N C"]:
-        located = queries + position
-        return self.attention(located, located, queries, need_weights=False)[0]
+        sequence = queries.transpose(0, 1).contiguous()
+        located = sequence + position[:, None]
+        return self.attention(located, located, sequence, need_weights=False)[0].transpose(0, 1)
 
 
 class TemporalQueryAttention(nn.Module):
@@ -80,22 +81,20 @@ class TemporalQueryAttention(nn.Module):
         super().__init__()
         self.use_position = temporal.position == "sine"
         self.norm = nn.LayerNorm(config.hidden_dim)
-        self.attention = nn.MultiheadAttention(
-            config.hidden_dim, temporal.num_heads, dropout=config.dropout, batch_first=True
-        )
+        self.attention = nn.MultiheadAttention(config.hidden_dim, temporal.num_heads, dropout=config.dropout)
         nn.init.zeros_(self.attention.out_proj.weight)
         nn.init.zeros_(self.attention.out_proj.bias)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, box_queries: Float[Tensor, "B T N C"]) -> Float[Tensor, "B T N C"]:
         """Make the box queries of each instance consistent over the frames."""
-        batch, num_frames, num_queries, dim = box_queries.shape
-        tracks = self.norm(box_queries).transpose(1, 2).flatten(0, 1)
+        batch, num_frames, _, dim = box_queries.shape
+        tracks = self.norm(box_queries).transpose(0, 1).flatten(1, 2)
         located = tracks
         if self.use_position:
-            located = tracks + time_position(num_frames, dim, tracks.device).to(tracks.dtype)
+            located = tracks + time_position(num_frames, dim, tracks.device).to(tracks.dtype)[:, None]
         attended = self.attention(located, located, tracks, need_weights=False)[0]
-        return box_queries + self.dropout(attended.unflatten(0, (batch, num_queries)).transpose(1, 2))
+        return box_queries + self.dropout(attended.unflatten(1, (batch, -1)).transpose(0, 1))
 
 
 class DecoderLayer(nn.Module):
@@ -146,13 +145,9 @@ class DecoderLayer(nn.Module):
         """Sample each frame's memory around the box queries of that frame."""
         ratios = memory.valid_ratios.repeat(1, 1, reference.shape[-1] // 2)
         per_level = reference[:, :, :, None] * ratios[:, None, None]
-        sampled = self.sampling(
-            query.flatten(0, 1),
-            per_level.flatten(0, 1),
-            memory.tokens.flatten(0, 1),
-            memory.spatial_shapes,
-            frame_mask(memory.padding_mask, query.shape[1]),
-        )
+        mask = frame_mask(memory.padding_mask, query.shape[1])
+        values = self.sampling.value_proj(memory.tokens.flatten(0, 1), mask)
+        sampled = self.sampling(query.flatten(0, 1), per_level.flatten(0, 1), values, memory.spatial_shapes)
         return sampled.unflatten(0, query.shape[:2])
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mssts.model.chunks import CHUNK, in_chunks
 from mssts.model.native import MAX_POINTS, MAX_TOKENS, fits_gpu_kernels, fits_kernels
 from mssts.model.precision import at_least_float32
 from mssts.model.pyramid import SpatialShapes
@@ -110,11 +111,40 @@ def sample_deformable_reference(
     return output.unflatten(0, (num_frames, num_heads)).permute(0, 3, 1, 2).flatten(2)
 
 
-class DeformableSampling(nn.Module):
-    """Deformable attention up to, and without, the output projection.
+class ValueProjection(nn.Linear):
+    """The linear layer that makes what is sampled from tokens, and splits it into heads."""
 
-    The decoder projects the same samples twice (for the box queries and for the instance queries), so the
-    projection is the caller's.
+    def __init__(self, hidden_dim: int, num_heads: int) -> None:
+        super().__init__(hidden_dim, hidden_dim)
+        self.num_heads = num_heads
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, tokens: Float[Tensor, "M S C"], padding_mask: Bool[Tensor, "M S"] | None
+    ) -> Float[Tensor, "M S heads d"]:
+        """Project the tokens; padded ones become 0. In memory, a head's values may lie side by side."""
+        num_frames, num_tokens, dim = tokens.shape
+        # In the order and type of the CPU's kernels: each chunk gets there while it is in cache.
+        shape = num_frames, self.num_heads, num_tokens, dim // self.num_heads
+        by_head = tokens.new_empty(shape, dtype=at_least_float32(tokens[:0]).dtype)
+        mask = () if padding_mask is None else (padding_mask,)
+        size = max(1, CHUNK // num_frames)
+        return in_chunks(self._project, tokens, *mask, dim=1, size=size, output=by_head.transpose(1, 2))
+
+    def _project(
+        self, tokens: Float[Tensor, "M n C"], padding_mask: Bool[Tensor, "M n"] | None = None
+    ) -> Float[Tensor, "M n heads d"]:
+        # One matrix, or PyTorch would repeat the weights for each frame of a chunk.
+        values = F.linear(tokens.flatten(0, 1), self.weight, self.bias).unflatten(0, tokens.shape[:2])
+        if padding_mask is not None:
+            values = values.masked_fill(padding_mask[..., None], 0.0)
+        return values.unflatten(-1, (self.num_heads, -1))
+
+
+class DeformableSampling(nn.Module):
+    """Deformable attention without the projections before and behind it.
+
+    `value_proj` makes the values for all queries at once. The decoder projects the same samples twice (for the box
+    queries and for the instance queries), so the projection of the output is the caller's.
     """
 
     def __init__(self, hidden_dim: int, num_heads: int, num_levels: int, num_points: int) -> None:
@@ -122,7 +152,7 @@ class DeformableSampling(nn.Module):
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
         self.sampling_offsets = nn.Linear(hidden_dim, num_heads * num_levels * num_points * 2)
         self.attention_weights = nn.Linear(hidden_dim, num_heads * num_levels * num_points)
-        self.value_proj = nn.Linear(hidden_dim, hidden_dim)
+        self.value_proj = ValueProjection(hidden_dim, num_heads)
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
@@ -144,21 +174,16 @@ class DeformableSampling(nn.Module):
         self,
         query: Float[Tensor, "M Q C"],
         reference: Float[Tensor, "M Q L _coordinates"],
-        tokens: Float[Tensor, "M S C"],
+        values: Float[Tensor, "M S heads d"],
         spatial_shapes: SpatialShapes,
-        padding_mask: Bool[Tensor, "M S"] | None,
     ) -> Float[Tensor, "M Q C"]:
-        """Sample the tokens around each query's reference point (x, y) or box (cxcywh), in 0..1 of the padded map."""
-        values = self.value_proj(tokens)
-        if padding_mask is not None:
-            values = values.masked_fill(padding_mask[..., None], 0.0)
-        values = values.unflatten(-1, (self.num_heads, -1))
+        """Sample `value_proj`'s values around each query's point (x, y) or box (cxcywh), in 0..1 of the padded map."""
         return sample_deformable(values, spatial_shapes, *self.points(query, reference, spatial_shapes))
 
     def points(
         self, query: Float[Tensor, "M Q C"], reference: Float[Tensor, "M Q L _coordinates"], shapes: SpatialShapes
     ) -> tuple[Float[Tensor, "M Q heads L P 2"], Float[Tensor, "M Q heads L P"]]:
-        """Where each query samples, (x, y) in 0..1 of the padded map, and each sample's weight; arguments as above."""
+        """Where each query samples, (x, y) in 0..1 of the padded map, and each sample's weight; see `forward`."""
         split = (self.num_heads, self.num_levels, self.num_points)
         weights = self.attention_weights(query).unflatten(-1, (self.num_heads, -1)).softmax(-1)
         offsets = self.sampling_offsets(query).unflatten(-1, (*split, 2))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mssts.config import ModelConfig
-from mssts.model.chunks import in_chunks
+from mssts.model.chunks import CHUNK, in_chunks
 from mssts.model.deformable import DeformableSampling
 from mssts.model.dropout import Dropout
 from mssts.model.ms_sts import MsStsAttention
@@ -89,25 +89,33 @@ class EncoderLayer(nn.Module):
     ) -> Pyramid:
         """Encode once; see `Encoder.forward` for the arguments."""
         x = pyramid.tokens
-        base = self.norm(x + self.dropout(self.output_proj(self._attend_per_frame(pyramid, position, reference))))
-        if self.ms_sts is not None and self.fusion is not None:
-            enriched = self.ms_sts(x, pyramid.spatial_shapes, ms_sts_position, pyramid.padding_mask)
-            base = self.fusion(base, enriched)
-        return pyramid._replace(tokens=self.feed_forward(base))
+        batch, num_frames = x.shape[:2]
+        values = self.sampling.value_proj(x.flatten(0, 1), frame_mask(pyramid.padding_mask, num_frames))
+        enriched = ()
+        if self.ms_sts is not None:
+            enriched = (self.ms_sts(x, pyramid.spatial_shapes, ms_sts_position, pyramid.padding_mask),)
 
-    def _attend_per_frame(
-        self, pyramid: Pyramid, position: Float[Tensor, "B S C"], reference: Float[Tensor, "B S L 2"]
-    ) -> Float[Tensor, "B T S C"]:
-        """Deformable self-attention of every frame by itself: frames join the batch axis."""
-        batch, num_frames = pyramid.tokens.shape[:2]
-        sampled = self.sampling(
-            (pyramid.tokens + position[:, None]).flatten(0, 1),
-            reference.repeat_interleave(num_frames, dim=0),
-            pyramid.tokens.flatten(0, 1),
-            pyramid.spatial_shapes,
-            frame_mask(pyramid.padding_mask, num_frames),
-        )
-        return sampled.unflatten(0, (batch, num_frames))
+        def transform(
+            x: Float[Tensor, "B T n C"],
+            position: Float[Tensor, "B T n C"],
+            reference: Float[Tensor, "B T n L 2"],
+            enriched: Float[Tensor, "B T n C"] | None = None,
+        ) -> Float[Tensor, "B T n C"]:
+            """What is left to do knows each token by itself."""
+            queries = (x + position).flatten(0, 1), reference.flatten(0, 1)
+            sampled = self.sampling(*queries, values, pyramid.spatial_shapes).view_as(x)
+            base = self.norm(x + self.dropout(self.output_proj(sampled)))
+            if self.fusion is not None and enriched is not None:
+                base = self.fusion(base, enriched)
+            return self.feed_forward(base)
+
+        def of_frames(x: Float[Tensor, "B S ..."]) -> Float[Tensor, "B T S ..."]:
+            """The same for every frame."""
+            return x[:, None].expand(-1, num_frames, *x.shape[1:])
+
+        size = max(1, CHUNK // (batch * num_frames))
+        inputs = x, of_frames(position), of_frames(reference), *enriched
+        return pyramid._replace(tokens=in_chunks(transform, *inputs, dim=2, size=size))
 
 
 class Encoder(nn.Module):

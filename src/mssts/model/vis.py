@@ -14,6 +14,7 @@ from mssts.model.decoder import Decoder, PerceptronHead
 from mssts.model.encoder import Encoder
 from mssts.model.mask_head import NUM_KERNEL_PARAMETERS, MaskFeatureHead
 from mssts.model.position import frame_position, time_position
+from mssts.model.precision import at_least_float32
 from mssts.model.pyramid import Pyramid, resize_mask, valid_ratio
 from mssts.types import Prediction
 
@@ -96,7 +97,9 @@ class VisModel(nn.Module):
         ratios = torch.stack([valid_ratio(mask) for mask in masks], dim=1)
         flat_mask = None if padding_mask is None else torch.cat([mask.flatten(1) for mask in masks], dim=1)
         batch = clip_shape[0]
-        pyramid = Pyramid(tokens, shapes, flat_mask, ratios.expand(batch, -1, -1).to(tokens.dtype))
+        # In bfloat16 a place would be wrong by up to 1/512 of the frame.
+        ratios = ratios.expand(batch, -1, -1).to(at_least_float32(tokens[:0]).dtype)
+        pyramid = Pyramid(tokens, shapes, flat_mask, ratios)
         return pyramid, place.expand(batch, -1, -1).to(tokens.dtype)
 
     def _ms_sts_position(self, place: Float[Tensor, "B S C"], num_frames: int) -> Float[Tensor, "B T S C"] | None:
