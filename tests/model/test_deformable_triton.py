@@ -64,6 +64,30 @@ def test_kernels_equal_the_plain_form_on_a_gpu() -> None:
     assert_small(errors_on("cuda"), 1e-5)
 
 
+class Fails(torch.autograd.Function):
+    """Goes forward and not back."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x
+
+    @staticmethod
+    def backward(ctx, _grad: Tensor) -> Tensor:
+        raise RuntimeError("no kernel image is available")
+
+
+def test_a_form_works_that_goes_forward_and_back() -> None:
+    def full(*_: object) -> Tensor:
+        raise torch.OutOfMemoryError("out of memory")
+
+    with torch.inference_mode():
+        assert deformable.works(deformable.sample_deformable_reference, "cpu")
+    assert not deformable.works(lambda *_: torch.ones(1, requires_grad=True), "cpu"), "the values have no gradient"
+    assert not deformable.works(lambda values, *_: Fails.apply(values), "cpu")
+    with pytest.raises(torch.OutOfMemoryError):
+        deformable.works(full, "cpu")
+
+
 def test_a_gpu_gets_the_triton_form_where_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MSSTS_DEFORMABLE", raising=False)
     monkeypatch.setattr(deformable, "_probed_triton_form", lambda: sample_deformable)

@@ -31,6 +31,8 @@ def sample_deformable(
 ) -> Float[Tensor, "M Q heads*d"]:
     """Sum bilinear samples of the values, weighted; zeros outside the map. The fastest form that fits is taken.
 
+    Whatever form it is, it adds up in at least float32, and the output has the values' type.
+
     Args:
         values: Tokens of all levels of M frames, split into heads.
         spatial_shapes: Height and width of each level.
@@ -40,10 +42,10 @@ def sample_deformable(
     if fits_gpu_kernels(values, locations, weights) and (form := _triton_form()):
         return form(values, spatial_shapes, locations, weights)
     # No other form gains from half the bits, and under autocast the three may differ in type.
-    values, locations, weights = map(at_least_float32, (values, locations, weights))
+    exact = [at_least_float32(tensor) for tensor in (values, locations, weights)]
     is_usual = weights.shape[-2:].numel() <= MAX_POINTS and values.shape[1] <= MAX_TOKENS
-    form = _numba_form() if is_usual and fits_kernels(values, locations, weights) else None
-    return (form or sample_deformable_reference)(values, spatial_shapes, locations, weights)
+    form = (is_usual and fits_kernels(*exact) and _numba_form()) or sample_deformable_reference
+    return form(exact[0], spatial_shapes, *exact[1:]).to(values.dtype)
 
 
 def deformable_form(device: torch.device | str) -> str:
@@ -78,13 +80,26 @@ def _probed_triton_form() -> Callable[..., Tensor] | None:
     """The Triton form if it works here, which also takes a C compiler at run time."""
     try:
         from mssts.model.deformable_triton import sample_deformable_triton
-
-        one = torch.ones(1, 1, 1, 16, device="cuda")
-        sample_deformable_triton(one, ((1, 1),), one.new_zeros(1, 1, 1, 1, 1, 2), one.new_ones(1, 1, 1, 1, 1))
-        torch.cuda.synchronize()
-    except Exception:  # of whatever kind: the plain form always works
+    except (ImportError, OSError):
         return None
-    return sample_deformable_triton
+    return sample_deformable_triton if works(sample_deformable_triton, "cuda") else None
+
+
+def works(form: Callable[..., Tensor], device: torch.device | str) -> bool:
+    """Tell whether a form of `sample_deformable` runs on a device, forward and backward.
+
+    Raises:
+        torch.OutOfMemoryError: The device is full, which tells nothing.
+    """
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            one = torch.ones(1, 1, 1, 16, device=device, requires_grad=True)
+            form(one, ((1, 1),), one.new_zeros(1, 1, 1, 1, 1, 2), one.new_ones(1, 1, 1, 1, 1)).sum().backward()
+        return one.grad is not None and bool(one.grad.isfinite().all())
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # of whatever kind: the plain form always works
+        return False
 
 
 def sample_deformable_reference(

@@ -1,7 +1,7 @@
 """The verb `benchmark`: how long a clip takes and where, how much memory, what share of the machine is used.
 
-Weights are random, which changes no time. The machine's matrix product rate is measured in turns with the clips: a share
-of it can be compared between machines, a number of seconds cannot. Several presets, sizes and so on make a table.
+Weights are random, which changes no time. The machine's matrix product rate is measured in turns with the clips: a
+share of it can be compared between machines, a number of seconds cannot. Several presets, sizes and so on make a table.
 """
 
 import argparse
@@ -77,8 +77,9 @@ class Benchmark:
             *(f"{name:<34}{t:>10.3f}{t / self.clip_s:>8.1%}" for name, t in self.parts_s.items()),
             f"{'clip':<34}{self.clip_s:>10.3f}{1:>8.1%}",
             f"frame: {self.frame_s:.3f} s ({1 / self.frame_s:.2f} FPS), peak memory {self.peak_memory / 2**30:.2f} GiB",
-            f"{self.gflop:.0f} GFLOP a clip, {self.gflop / self.clip_s:.0f} GFLOP/s; in the mean {self.matmul_share:.0%} "
-            f"of the {self.matmul_gflop_per_s:.0f} GFLOP/s of {self.precision} matrix products between the clips",
+            f"{self.gflop:.0f} GFLOP a clip, {self.gflop / self.clip_s:.0f} GFLOP/s; in the mean "
+            f"{self.matmul_share:.0%} of the {self.matmul_gflop_per_s:.0f} GFLOP/s of {self.precision} matrix products "
+            "between the clips",
         ]
         return "\n".join(lines)
 
