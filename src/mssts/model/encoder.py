@@ -13,6 +13,7 @@ from mssts.config import ModelConfig
 from mssts.model.chunks import CHUNK, in_chunks
 from mssts.model.deformable import DeformableSampling
 from mssts.model.dropout import Dropout
+from mssts.model.linear_sums import add_linear, add_perceptron
 from mssts.model.ms_sts import MsStsAttention
 from mssts.model.pyramid import Pyramid, SpatialShapes
 
@@ -41,7 +42,7 @@ class FeedForward(nn.Module):
         return self.linear2(self.dropout.after_relu(self.linear1(x)))
 
     def _transform(self, x: Float[Tensor, "... C"]) -> Float[Tensor, "... C"]:
-        return self.norm(x + self.dropout(self._perceive(x)))
+        return self.norm(add_perceptron(x, self.linear1, self.linear2, self.dropout))
 
 
 class Fusion(nn.Module):
@@ -104,7 +105,7 @@ class EncoderLayer(nn.Module):
             """What is left to do knows each token by itself."""
             queries = (x + position).flatten(0, 1), reference.flatten(0, 1)
             sampled = self.sampling(*queries, values, pyramid.spatial_shapes).view_as(x)
-            base = self.norm(x + self.dropout(self.output_proj(sampled)))
+            base = self.norm(add_linear(x, sampled, self.output_proj, self.dropout))
             if self.fusion is not None and enriched is not None:
                 base = self.fusion(base, enriched)
             return self.feed_forward(base)
