@@ -1,8 +1,9 @@
-"""The model beside others on the same clip, with random weights, in one run: `python benchmarks/peers.py`.
+"""The model beside others on one clip, random weights, one run: `GOMP_SPINCOUNT=5000 python benchmarks/peers.py`.
 
 Needs the package `transformers` besides the project's own. Its Deformable DETR with a ResNet-50 finds boxes in single
 frames, without masks or tracks, and is the closest relative in common use; its VidEoMT is a plain ViT-L that segments
 and tracks, at squares of 640 pixels, the size it is made for. All in float32, the models in turn, medians of the turns.
+The variable is what the command line sets by itself (mssts/tools/waiting.py).
 """
 
 import argparse
