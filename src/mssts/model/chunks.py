@@ -5,12 +5,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mssts.model.native import is_transformed
+
 CHUNK = 3072
 """Tokens of a chunk; the best of 512 to 8,192 on two kinds of processors."""
 
 
 def in_chunks(
-    function: Callable[..., Tensor], *inputs: Tensor, dim: int, size: int = CHUNK, output: Tensor | None = None
+    function: Callable[..., Tensor],
+    *inputs: Tensor,
+    dim: int,
+    tokens: int = 1,
+    make_output: Callable[[], Tensor] | None = None,
 ) -> Tensor:
     """Apply a function that treats the places along an axis by themselves.
 
@@ -20,14 +26,14 @@ def in_chunks(
         function: Takes the inputs, and gives as many places as it gets.
         inputs: As long as each other along the axis.
         dim: The axis.
-        size: Places of a chunk.
-        output: Where what chunks give is put; without it they give what is shaped like the first input.
+        tokens: At each place of it.
+        make_output: Makes what chunks are put into, in its type and layout; otherwise it is like the first input.
     """
-    first = inputs[0]
-    if torch.is_grad_enabled() or first.device.type != "cpu" or first.shape[dim] <= size:
+    first, size = inputs[0], max(1, CHUNK // tokens)
+    is_whole = torch.is_grad_enabled() or first.device.type != "cpu" or is_transformed()
+    if is_whole or first.shape[dim] <= size:
         return function(*inputs)
-    if output is None:
-        output = torch.empty_like(first)
+    output = torch.empty_like(first) if make_output is None else make_output()
     chunks = zip(*(tensor.split(size, dim) for tensor in inputs), strict=True)
     for chunk, place in zip(chunks, output.split(size, dim), strict=True):
         place.copy_(function(*chunk))

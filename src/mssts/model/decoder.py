@@ -17,6 +17,7 @@ from mssts.model.deformable import DeformableSampling
 from mssts.model.dropout import Dropout
 from mssts.model.encoder import FeedForward, frame_mask
 from mssts.model.position import time_position
+from mssts.model.precision import at_least_float32, in_full_precision
 from mssts.model.pyramid import Pyramid
 
 SIGMOID_EPSILON = 1e-5
@@ -190,7 +191,8 @@ class Decoder(nn.Module):
         batch, num_frames = memory.tokens.shape[:2]
         instances = self.query_content.expand(batch, -1, -1)
         boxes = instances[:, None]
-        point = self.first_reference(self.query_position).sigmoid()
+        with in_full_precision(memory.tokens.device):
+            point = at_least_float32(self.first_reference(self.query_position)).sigmoid()
         reference = point.expand(batch, num_frames, -1, -1)
         outputs = []
         for layer, class_head, box_head in zip(self.layers, self.class_heads, self.box_heads, strict=True):
@@ -203,7 +205,8 @@ class Decoder(nn.Module):
 
 def refine(delta: Float[Tensor, "B T N 4"], reference: Float[Tensor, "B T N _coordinates"]) -> Float[Tensor, "B T N 4"]:
     """Move a reference point or box by a delta in inverse-sigmoid space; a point gives no size to start from."""
-    start = inverse_sigmoid(reference)
+    # In bfloat16, a box would be wrong by up to 1/512 of the frame, layer after layer.
+    delta, start = at_least_float32(delta), inverse_sigmoid(at_least_float32(reference))
     if start.shape[-1] == 2:
         start = torch.cat((start, torch.zeros_like(start)), dim=-1)
     return (delta + start).sigmoid()

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mssts.model.chunks import CHUNK, in_chunks
+from mssts.model.chunks import in_chunks
 from mssts.model.native import MAX_POINTS, MAX_TOKENS, fits_gpu_kernels, fits_kernels
 from mssts.model.precision import at_least_float32
 from mssts.model.pyramid import SpatialShapes
@@ -137,13 +137,16 @@ class ValueProjection(nn.Linear):
         self, tokens: Float[Tensor, "M S C"], padding_mask: Bool[Tensor, "M S"] | None
     ) -> Float[Tensor, "M S heads d"]:
         """Project the tokens; padded ones become 0. In memory, a head's values may lie side by side."""
-        num_frames, num_tokens, dim = tokens.shape
-        # In the order and type of the CPU's kernels: each chunk gets there while it is in cache.
-        shape = num_frames, self.num_heads, num_tokens, dim // self.num_heads
-        by_head = tokens.new_empty(shape, dtype=at_least_float32(tokens[:0]).dtype)
         mask = () if padding_mask is None else (padding_mask,)
-        size = max(1, CHUNK // num_frames)
-        return in_chunks(self._project, tokens, *mask, dim=1, size=size, output=by_head.transpose(1, 2))
+        return in_chunks(
+            self._project, tokens, *mask, dim=1, tokens=len(tokens), make_output=lambda: self._empty_by_head(tokens)
+        )
+
+    def _empty_by_head(self, tokens: Float[Tensor, "M S C"]) -> Float[Tensor, "M S heads d"]:
+        """In the order and type of the CPU's kernels: each chunk gets there while it is in cache."""
+        num_frames, num_tokens, dim = tokens.shape
+        shape = num_frames, self.num_heads, num_tokens, dim // self.num_heads
+        return tokens.new_empty(shape, dtype=self.weight.dtype).transpose(1, 2)
 
     def _project(
         self, tokens: Float[Tensor, "M n C"], padding_mask: Bool[Tensor, "M n"] | None = None

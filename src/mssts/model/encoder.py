@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mssts.config import ModelConfig
-from mssts.model.chunks import CHUNK, in_chunks
+from mssts.model.chunks import in_chunks
 from mssts.model.deformable import DeformableSampling
 from mssts.model.dropout import Dropout
 from mssts.model.linear_sums import add_linear, add_perceptron
@@ -114,9 +114,8 @@ class EncoderLayer(nn.Module):
             """The same for every frame."""
             return x[:, None].expand(-1, num_frames, *x.shape[1:])
 
-        size = max(1, CHUNK // (batch * num_frames))
         inputs = x, of_frames(position), of_frames(reference), *enriched
-        return pyramid._replace(tokens=in_chunks(transform, *inputs, dim=2, size=size))
+        return pyramid._replace(tokens=in_chunks(transform, *inputs, dim=2, tokens=batch * num_frames))
 
 
 class Encoder(nn.Module):

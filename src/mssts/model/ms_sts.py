@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mssts.config import MsStsConfig
 from mssts.model.attention import attend
-from mssts.model.chunks import CHUNK, in_chunks
+from mssts.model.chunks import in_chunks
 from mssts.model.dropout import Dropout
 from mssts.model.pyramid import SpatialShapes
 
@@ -96,7 +96,7 @@ class IntraScaleTemporalAttention(nn.Module):
     ) -> Float[Tensor, "B T S C"]:
         """Enrich the tokens across frames; positions do not mix, so padding only has to be silenced (0)."""
         located = () if position is None else (position.expand(len(z), -1, -1, -1),)
-        enriched = in_chunks(self._enrich, z, *located, dim=2, size=max(1, CHUNK // z.shape[1]))
+        enriched = in_chunks(self._enrich, z, *located, dim=2, tokens=z.shape[1])
         return enriched if padding_mask is None else enriched.masked_fill(padding_mask[:, None, :, None], 0.0)
 
     def _enrich(

@@ -57,9 +57,13 @@ def _is_traced() -> bool:
     """Tell whether something records PyTorch operations, which cannot see into the kernels."""
     if torch.compiler.is_compiling():  # first, because the compiler cannot trace the other questions
         return True
-    in_transform = torch._C._are_functorch_transforms_active()  # vmap, jvp and the like
     is_watched = torch._C._len_torch_dispatch_stack() > 0  # something counts or changes operations
-    return in_transform or is_watched or torch._C._get_tracing_state() is not None
+    return is_transformed() or is_watched or torch._C._get_tracing_state() is not None
+
+
+def is_transformed() -> bool:
+    """Tell whether vmap, jvp or the like is at work, in which plain tensors cannot be written into."""
+    return not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
 
 
 def kernel(*argument_types: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -1,7 +1,8 @@
 """The verb `benchmark`: how long a clip takes and where, how much memory, what share of the machine is used.
 
-Weights are random, which changes no time. The machine's matrix product rate is measured in turns with the clips: a
-share of it can be compared between machines, a number of seconds cannot. Several presets, sizes and so on make a table.
+Weights are random, which changes no time. The machine's matrix product rate is measured in turns with the clips (of
+training steps: after them): a share of it can be compared between machines, a number of seconds cannot. Several presets,
+sizes and so on make a table.
 """
 
 import argparse
@@ -199,15 +200,16 @@ def measure(
     # Whatever is chosen or made at the first call, such as kernels, is ready after it; a compiled model at the second.
     for _ in range(2 if compiled else 1):
         run()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
     # In turns: what a shared machine gives changes from second to second.
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
-    rates, runs = [matmul_rate(device, dtype)], []
+    rates, runs, peaks = [matmul_rate(device, dtype)], [], []
     for _ in range(repeat):
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         runs.append(_timed(run, parts, device))
+        peaks.append(peak_memory(device))
         rates.append(matmul_rate(device, dtype))
-    result.peak_memory = peak_memory(device)
+    result.peak_memory = max(peaks)
     result.clip_s = statistics.median(total for total, _ in runs)
     result.matmul_gflop_per_s = statistics.mean(rates)
     result.matmul_share = result.gflop / statistics.mean(total for total, _ in runs) / result.matmul_gflop_per_s
@@ -261,6 +263,7 @@ def matmul_rate(device: torch.device, dtype: torch.dtype = torch.float32) -> flo
     """Mean GFLOP/s of square matrix products for half a second."""
     size = CUDA_MATMUL_SIZE if device.type == "cuda" else MATMUL_SIZE
     a, b = torch.randn(2, size, size, device=device, dtype=dtype)
+    torch.mm(a, b)  # the first one may load a library
     stopwatch = Stopwatch(device)
     begin, count = stopwatch.now(), 0
     while (passed := stopwatch.now() - begin) < MATMUL_SECONDS:
