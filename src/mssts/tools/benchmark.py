@@ -1,7 +1,7 @@
 """The verb `benchmark`: how long a clip takes and where, how much memory, what share of the machine is used.
 
-Weights are random, which changes no time. The machine's matrix product rate is measured in turns with the clips (of
-training steps: after them): a share of it can be compared between machines, a number of seconds cannot. Several presets,
+Weights are random, which changes no time. The machine's matrix product rate is measured in turns with the clips, of
+training steps after them: a share of it can be compared between machines, a number of seconds cannot. Several presets,
 sizes and so on make a table.
 """
 
