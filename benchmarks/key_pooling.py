@@ -1,4 +1,4 @@
-"""What the cheaper form of the joint attention costs in accuracy: `python benchmarks/key_pooling.py SET [MODEL]`.
+"""What the cheaper form of the joint attention costs in accuracy: `GOMP_SPINCOUNT=5000 python benchmarks/key_pooling.py [SET [MODEL]]`.
 
 The model is one that was trained with the exact form; nothing is trained again. Prints AP on the set's split `valid`
 and the time of a clip of the full ResNet-50 model, with random weights, for keys averaged over squares of 1 (exact), 2,
@@ -40,38 +40,40 @@ def average_precision(truth: VideoSet, model: VisModel, side: int) -> dict[str, 
 
 
 @torch.inference_mode()
-def clip_seconds(config: ModelConfig, repeat: int) -> float:
-    """Median time of a clip through a model with random weights."""
+def clip_seconds(configs: dict[str, ModelConfig], repeat: int) -> dict[str, float]:
+    """Median times of a clip through models with random weights, which take turns."""
     torch.manual_seed(0)
-    model = VisModel(config).eval().requires_grad_(False)
-    clip, watch, times = torch.randn(1, NUM_FRAMES, 3, *SIZE), Stopwatch(torch.device("cpu")), []
+    models = {name: VisModel(config).eval().requires_grad_(False) for name, config in configs.items()}
+    clip, watch = torch.randn(1, NUM_FRAMES, 3, *SIZE), Stopwatch(torch.device("cpu"))
+    times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(repeat + 1):
-        start = watch.now()
-        model(clip)
-        times.append(watch.now() - start)
-    return statistics.median(times[1:])
+        for name, model in models.items():
+            start = watch.now()
+            model(clip)
+            times[name].append(watch.now() - start)
+    return {name: statistics.median(seconds[1:]) for name, seconds in times.items()}
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print both tables, or the second."""
     parser = argparse.ArgumentParser(description="Accuracy and time of joint attention with pooled keys.")
-    parser.add_argument("set", type=Path, help="folder of a data set with a split `valid`")
+    parser.add_argument("set", type=Path, nargs="?", help="folder of a data set with a split `valid`; none: times only")
     parser.add_argument("model", nargs="?", default="tiny", help="(default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=3, help="runs of a clip (default: %(default)s)")
     options = parser.parse_args()
     keep_freed_memory()
-    truth, model = load_video_set(options.set, "valid"), load_model(find_checkpoint(options.model))
-    print(f"{options.model} on {len(truth.videos)} videos of {options.set}")
-    for side in SIDES:
-        numbers = average_precision(truth, model, side)
-        print(
-            f"squares of {side}: " + "  ".join(f"{name} {100 * numbers[name]:.1f}" for name in ("AP", "AP50", "AP75"))
-        )
-    baseline = clip_seconds(preset("baseline-r50"), options.repeat)
-    print(f"ResNet-50, {NUM_FRAMES} frames of {SIZE[0]}x{SIZE[1]}, baseline: {baseline:.2f} s")
-    for side in SIDES:
-        seconds = clip_seconds(with_pooling(preset("r50"), side), options.repeat)
-        print(f"squares of {side}: {seconds:.2f} s, {seconds / baseline:.2f} times the baseline")
+    if options.set is not None:
+        truth, model = load_video_set(options.set, "valid"), load_model(find_checkpoint(options.model))
+        print(f"{options.model} on {len(truth.videos)} videos of {options.set}")
+        for side in SIDES:
+            numbers = average_precision(truth, model, side)
+            columns = "  ".join(f"{name} {100 * numbers[name]:.1f}" for name in ("AP", "AP50", "AP75"))
+            print(f"squares of {side}: {columns}")
+    pooled = {f"squares of {side}": with_pooling(preset("r50"), side) for side in SIDES}
+    seconds = clip_seconds({"baseline": preset("baseline-r50"), **pooled}, options.repeat)
+    print(f"ResNet-50, {NUM_FRAMES} frames of {SIZE[0]}x{SIZE[1]}")
+    for name, median in seconds.items():
+        print(f"{name}: {median:.2f} s, {median / seconds['baseline']:.2f} times the baseline")
 
 
 if __name__ == "__main__":
