@@ -1,4 +1,4 @@
-"""What the cheaper form of the joint attention costs: `GOMP_SPINCOUNT=5000 python benchmarks/key_pooling.py [SET [MODEL]]`.
+"""What the cheaper joint attention costs: `GOMP_SPINCOUNT=5000 python benchmarks/key_pooling.py [SET [MODEL]]`.
 
 The model is one that was trained with the exact form; nothing is trained again. Prints AP on the set's split `valid`
 and the time of a clip of the full ResNet-50 model, with random weights, for keys averaged over squares of 1 (exact), 2,
