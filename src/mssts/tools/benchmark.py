@@ -74,13 +74,14 @@ class Benchmark:
         lines = [
             f"{self.preset}, {self.frames} frames of {self.size[0]}x{self.size[1]}, {self.precision}{compiled}, "
             f"{self.device}, {self.threads} threads, {self.parameters / 1e6:.1f} M parameters",
-            f"{'part':<34}{'s / clip':>10}{'share':>8}",
-            *(f"{name:<34}{t:>10.3f}{t / self.clip_s:>8.1%}" for name, t in self.parts_s.items()),
-            f"{'clip':<34}{self.clip_s:>10.3f}{1:>8.1%}",
+            f"{'part':<36}{'s / clip':>10}{'share':>8}",
+            *(f"{name:<36}{t:>10.3f}{t / self.clip_s:>8.1%}" for name, t in self.parts_s.items()),
+            f"{'clip':<36}{self.clip_s:>10.3f}{1:>8.1%}",
             f"frame: {self.frame_s:.3f} s ({1 / self.frame_s:.2f} FPS), peak memory {self.peak_memory / 2**30:.2f} GiB",
-            f"{self.gflop:.0f} GFLOP a clip, {self.gflop / self.clip_s:.0f} GFLOP/s; in the mean "
-            f"{self.matmul_share:.0%} of the {self.matmul_gflop_per_s:.0f} GFLOP/s of {self.precision} matrix products "
-            "between the clips",
+            "medians after a first clip; random weights; the model and masks of 10 queries, without files and linking",
+            f"{self.gflop:.0f} GFLOP a clip (a multiplication and an addition are 2), "
+            f"{self.gflop / self.clip_s:.0f} GFLOP/s: {self.matmul_share:.0%} of what large matrix products reach here",
+            f"({self.precision}, {self.matmul_gflop_per_s:.0f} GFLOP/s, measured between the clips; both are means)",
         ]
         return "\n".join(lines)
 

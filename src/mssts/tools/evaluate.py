@@ -107,7 +107,7 @@ def _from_model(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
     truth = _with_truth(load_video_set(options.data, options.split))
     refuse_overwriting(_outputs(options), [truth.path, path])
     from mssts.api import load
-    from mssts.evaluate.run_model import evaluate_model
+    from mssts.evaluate.run_model import NEAR_ONLINE_CONFIDENCE, evaluate_model
     from mssts.tools.allocator import keep_freed_memory
 
     keep_freed_memory()
@@ -122,6 +122,9 @@ def _from_model(options: argparse.Namespace) -> tuple[VideoSet, list[Result]]:
         precision=options.precision or "fp32",
         progress=not options.quiet,
     )
+    if not results and not options.quiet:
+        least = f" with a score of {NEAR_ONLINE_CONFIDENCE} or more" if options.mode == "near-online" else ""
+        print(f"{options.model}: found nothing{least}; AP is 0 until a training has got that far", file=sys.stderr)
     if options.save_results:
         save_results(results, options.save_results)
     return truth, results

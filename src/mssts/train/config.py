@@ -104,7 +104,7 @@ class OptimConfig:
         milestones: In epochs, or in shares (0..1) of a run whose length is given in steps. None: as in the recipe,
             after a third and after five sixths of the training (epochs 4 and 10 of 12).
         final_factor: Share of the peak at which the cosine ends.
-        warmup_steps: Steps over which the rate grows from nothing to its peak.
+        warmup_steps: Steps over which the rate grows from nothing to its peak; at most a quarter of the run.
         backbone_start: Share of the training during which the backbone stays as it is.
     """
 

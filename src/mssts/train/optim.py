@@ -75,7 +75,7 @@ def make_discriminator_optimizer(
 
 def learning_rate(config: OptimConfig, step: int, num_steps: int, epochs: float | None) -> float:
     """The learning rate of a step, 0-based, of `num_steps`; `epochs` is their length if it was given in epochs."""
-    warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    warmup = min(1.0, (step + 1) / max(1, min(config.warmup_steps, num_steps // 4)))
     progress = step / num_steps
     if config.schedule == "cosine":
         cosine = (1 + math.cos(math.pi * progress)) / 2

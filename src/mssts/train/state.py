@@ -148,4 +148,6 @@ def _refuse_other(
         if isinstance(value, dict) and isinstance(other, dict):
             _refuse_other(value, other, defaults.get(name) or {}, path, f"{section}{name}.")
         elif other != value:
-            raise CheckpointError(f"{path}: was trained with {section}{name} {other}, this run has {value}")
+            is_length = not section and name in ("steps", "epochs")
+            hint = f"; to train its model further, start a run with --init {path.parent}" if is_length else ""
+            raise CheckpointError(f"{path}: was trained with {section}{name} {other}, this run has {value}{hint}")

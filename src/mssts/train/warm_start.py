@@ -30,7 +30,8 @@ def copy_weights(source: VisModel, target: VisModel) -> str:
     started = sorted({name.split(".")[0] for name in ours.keys() - copied - by_class})
     news = f"; newly started tensors in: {', '.join(started)}" if started else ""
     count = len(target.config.categories)
-    classes = f"class heads: {len(shared)} of {count} categories are known to it, the others start anew"
+    others = ", the others start anew" if len(shared) < count else ""
+    classes = f"class heads: {len(shared)} of {count} categories are known to it{others}"
     return f"init: {len(copied)} of {len(ours) - len(by_class)} tensors copied{news}; {classes}"
 
 
