@@ -310,5 +310,5 @@ def test_benchmark_prints_and_writes(mssts, tmp_path):
     assert facts["gflop"] > 0
     assert sum(facts["parts_s"].values()) == pytest.approx(facts["clip_s"], rel=0.2)
     assert {"encoder: MS-STS attention", "decoder", "backbone"} <= facts["parts_s"].keys()
-    assert "fp32 matrix products" in done.stdout
+    assert "of what large matrix products reach here\n(fp32, " in done.stdout
     assert mssts("benchmark", "--preset", "huge").returncode == 3
