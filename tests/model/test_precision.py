@@ -26,8 +26,8 @@ def test_bf16_finds_the_same_objects(mode):
         assert half.scores[ours] == pytest.approx(full.scores[theirs], abs=0.05)
         pairs = zip(half.masks[ours], full.masks[theirs], strict=True)
         overlaps += [(one & other).sum() / (one | other).sum() for one, other in pairs]
-    # All but a few: of an object that is nearly hidden, another part may be taken for visible.
-    assert np.quantile(overlaps, 0.05) > 0.9
+    assert np.mean(overlaps) > 0.9
+    assert min(overlaps) > 0.7
     scores = [np.concatenate([result.scores for result in found[name]]) for name in found]
     assert not np.array_equal(*scores), "bf16 did nothing"
 

@@ -89,17 +89,7 @@ def evaluate_model(
     classes = map_classes(model.config, truth)
     if progress and classes.unknown:
         print(f"{truth.path}: the model does not know {', '.join(classes.unknown)}", file=sys.stderr)
-    window = window or model.config.num_frames
-    settings = PredictSettings(
-        confidence=NEAR_ONLINE_CONFIDENCE if mode == "near-online" else 0.0,
-        window=window,
-        overlap=min(OVERLAP, window - 1),
-        short_side=short_side or model.config.short_side,
-        # Video AP ranks by score: there is no doubt below the threshold, and what is brief ranks low enough.
-        doubt=1.0,
-        keep_brief=True,
-        precision=precision,
-    )
+    settings = _settings(model, mode, window or model.config.num_frames, short_side, precision)
     find = _near_online if mode == "near-online" else _offline
     choice = _Choice(detections_per_video, sorted(classes.ids))
     was_training = model.training
@@ -112,6 +102,22 @@ def evaluate_model(
     finally:
         model.train(was_training)
     return results
+
+
+def _settings(
+    model: VisModel, mode: Mode, window: int, short_side: int | None, precision: Precision
+) -> PredictSettings:
+    """Those of an evaluation, which ranks by score: nothing is left out that might count."""
+    return PredictSettings(
+        confidence=NEAR_ONLINE_CONFIDENCE if mode == "near-online" else 0.0,
+        window=window,
+        overlap=min(OVERLAP, window - 1),
+        short_side=short_side or model.config.short_side,
+        # Video AP ranks by score: there is no doubt below the threshold, and what is brief ranks low enough.
+        doubt=1.0,
+        keep_brief=True,
+        precision=precision,
+    )
 
 
 def read_frames(truth: VideoSet, video: Video) -> Iterator[Frame]:

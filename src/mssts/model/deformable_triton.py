@@ -63,6 +63,15 @@ def _add(grad_values, token, stride, is_there, channel, is_channel, grad):
 
 @triton.jit
 @no_type_check
+def _visit(values, grad_values, token, stride, is_there, share, channel, is_channel, grad, weighted):
+    """Give the product of the gradient and a corner's values, and the corner its share of the weighted gradient."""
+    dot = tl.sum(grad * _corner(values, token, stride, is_there, channel, is_channel), axis=1)
+    _add(grad_values, token, stride, is_there, channel, is_channel, share[:, None] * weighted)
+    return dot
+
+
+@triton.jit
+@no_type_check
 def _rows(queries, heads, block_queries: tl.constexpr):
     """The frame and head of this program, and the rows of its queries in [frame, query, head]."""
     blocks = tl.cdiv(queries, block_queries)
@@ -158,22 +167,14 @@ def _backward(
             token = start + top * width + left
             weighted = weight[:, None] * grad
             # What the gradient finds at each corner, and what each corner gets of it.
-            there = is_query & is_top & is_left
-            dot_0 = tl.sum(grad * _corner(values, token, stride, there, channel, is_channel), axis=1)
-            share = (top_share * left_share)[:, None]
-            _add(grad_values, token, stride, there, channel, is_channel, share * weighted)
-            there = is_query & is_top & is_right
-            dot_1 = tl.sum(grad * _corner(values, token + 1, stride, there, channel, is_channel), axis=1)
-            share = (top_share * right_share)[:, None]
-            _add(grad_values, token + 1, stride, there, channel, is_channel, share * weighted)
-            there = is_query & is_bottom & is_left
-            dot_2 = tl.sum(grad * _corner(values, token + width, stride, there, channel, is_channel), axis=1)
-            share = (bottom_share * left_share)[:, None]
-            _add(grad_values, token + width, stride, there, channel, is_channel, share * weighted)
-            there = is_query & is_bottom & is_right
-            dot_3 = tl.sum(grad * _corner(values, token + width + 1, stride, there, channel, is_channel), axis=1)
-            share = (bottom_share * right_share)[:, None]
-            _add(grad_values, token + width + 1, stride, there, channel, is_channel, share * weighted)
+            there, share = is_query & is_top & is_left, top_share * left_share
+            dot_0 = _visit(values, grad_values, token, stride, there, share, channel, is_channel, grad, weighted)
+            there, share = is_query & is_top & is_right, top_share * right_share
+            dot_1 = _visit(values, grad_values, token + 1, stride, there, share, channel, is_channel, grad, weighted)
+            there, share, token = is_query & is_bottom & is_left, bottom_share * left_share, token + width
+            dot_2 = _visit(values, grad_values, token, stride, there, share, channel, is_channel, grad, weighted)
+            there, share = is_query & is_bottom & is_right, bottom_share * right_share
+            dot_3 = _visit(values, grad_values, token + 1, stride, there, share, channel, is_channel, grad, weighted)
             above, below = left_share * dot_0 + right_share * dot_1, left_share * dot_2 + right_share * dot_3
             grad_weight = top_share * above + bottom_share * below + nan_or_zero
             grad_y = (below - above) * weight * height + nan_or_zero
